@@ -1,0 +1,1 @@
+"""Human-guided attention refinement with an Attention Branch Network."""

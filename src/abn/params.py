@@ -1,0 +1,296 @@
+"""params.yaml as frozen, strict models, one class a section.
+
+``load()`` reads and checks the whole file and reports every mistake at once, each with its
+line, its key, what was found and what was expected. The models carry no defaults: params.yaml is
+complete.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from abn.errors import AbnError
+from abn.paths import PARAMS
+
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Backbone = Literal[
+    "resnet8", "resnet20", "resnet32", "resnet56", "resnet110",
+    "torchvision/resnet18", "torchvision/resnet34", "torchvision/resnet50",
+    "torchvision/resnet101", "torchvision/resnet152",
+    "torchvision/resnext50_32x4d", "torchvision/resnext101_32x8d",
+    "torchvision/wide_resnet50_2", "torchvision/wide_resnet101_2",
+]  # fmt: skip
+
+
+class Section(BaseModel):
+    """What every section shares: frozen, strict, nothing unknown, only finite numbers."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class Runtime(Section):
+    """Where and how the numbers are computed."""
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+    """auto takes a GPU where there is one."""
+    precision: Literal["auto", "fp32", "bf16"]
+    """auto takes bf16 where the processor or GPU has instructions for it."""
+    threads: Positive
+    """CPU threads; another number changes the last digits of every result."""
+    deterministic: bool
+    """The same bits in every run on the same machine; false lets a GPU choose faster kernels."""
+    batch_size: Positive
+    """Images at once where nothing is learned: maps, features, evaluation."""
+
+
+class Splits(Section):
+    """Images a split; null takes all there are."""
+
+    train: Positive | None
+    val: Positive
+    """Taken from the end of the source's training set."""
+    test: Positive | None
+
+
+class Decoy(Section):
+    """A grey patch in a random corner of each image."""
+
+    size: Annotated[int, Field(ge=0)]
+    """Side of the square, pixels; 0 draws none."""
+    correlation: Fraction
+    """Share of images whose patch names their own class; in the others it names a random one."""
+
+
+class Data(Section):
+    """Which images."""
+
+    source: Literal["fashion_mnist"]
+    root: str
+    """Folder of the source's files, inside the repository."""
+    image_size: Positive
+    """Side of the prepared images, pixels."""
+    masks: bool
+    """false withholds the source's masks, as in a data set that has none."""
+    splits: Splits
+    placement: Literal["random", "centred"]
+    object_size: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+    """Smallest and largest side of the object, pixels."""
+    decoy: Decoy
+
+    @model_validator(mode="after")
+    def _object_fits(self) -> "Data":
+        low, high = self.object_size
+        if not low <= high <= self.image_size:
+            raise ValueError(
+                f"object_size {self.object_size} must be ascending and within "
+                f"image_size {self.image_size}"
+            )
+        if 2 * self.decoy.size > self.image_size:
+            raise ValueError(f"decoy.size {self.decoy.size} is over half of {self.image_size}")
+        return self
+
+
+class Model(Section):
+    """Which network."""
+
+    backbone: Backbone
+    map_kernel: Literal[1, 3]
+    """Kernel of the convolution that makes the map: 1 in the paper, 3 in the authors' code."""
+
+
+class Train(Section):
+    """Training of the whole network from scratch."""
+
+    epochs: Positive
+    batch_size: Positive
+    optimiser: Literal["sgd", "adamw"]
+    lr: Rate
+    momentum: Fraction
+    """Nesterov's, of sgd."""
+    weight_decay: NonNegative
+    schedule: Literal["step", "cosine"]
+    """step: a tenth after half and after three quarters of the epochs, as the authors do."""
+    warmup: NonNegative
+    """Epochs over which the learning rate rises from nothing."""
+
+
+class Selection(Section):
+    """Which images people are asked to edit."""
+
+    strategy: Literal["worst", "manual"]
+    """worst: the worst aligned of each class; manual: the list in data/selected.csv."""
+    budget: Positive
+    """Images to edit, in all."""
+    holdout: Fraction
+    """Share of them kept out of the fine-tuning, half to choose by, half to report by."""
+
+
+class Simulated(Section):
+    """The annotator that paints what the masks show."""
+
+    feedback: Literal["right", "wrong", "shuffled", "half"]
+    """wrong: all but the object; shuffled: another image's object; half: every second shuffled."""
+    imprecision: Fraction
+    """Random shift and growth of what is painted, as a share of the image's side."""
+
+
+class Edits(Section):
+    """Where the edited maps come from."""
+
+    source: Literal["simulated", "annotations"]
+    merge: Literal["latest", "mean", "agreement"]
+    """Several annotators of one image: the latest one, their mean, or what they agree on."""
+    simulated: Simulated
+
+
+class Finetune(Section):
+    """Fine-tuning of the attention branch towards the edited maps."""
+
+    epochs: Positive
+    batch_size: Positive
+    lr: Rate
+    momentum: Fraction
+    weight_decay: NonNegative
+    batch_norm: Literal["update", "freeze"]
+    """The branch's batch norm: learn the edited images' statistics, or keep the base model's."""
+    evaluate_every: Positive
+    """Epochs from one validation to the next."""
+    max_accuracy_drop: Fraction
+    """Accuracy on the validation split that the refined model may lose."""
+    cache_precision: Literal["fp32", "fp16"]
+    """How the frozen extractor's features are kept."""
+
+
+class Channels(Section):
+    """Analysis of the map convolution's channels."""
+
+    images: Positive
+    """Test images over which contributions are averaged."""
+
+
+class Report(Section):
+    """The page."""
+
+    gallery: Positive
+    """Edited images shown."""
+
+
+class Tracking(Section):
+    """MLflow."""
+
+    experiment: str
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    seed: Annotated[int, Field(ge=0)]
+    runtime: Runtime
+    data: Data
+    model: Model
+    train: Train
+    selection: Selection
+    edits: Edits
+    finetune: Finetune
+    channels: Channels
+    report: Report
+    tracking: Tracking
+
+    @model_validator(mode="after")
+    def _masks_for_the_simulated_annotator(self) -> "Params":
+        if self.edits.source == "simulated" and not self.data.masks:
+            raise ValueError(
+                "edits.source: simulated paints what the masks show, and data.masks is false; "
+                "put a Label Studio export into data/annotations and set edits.source: annotations"
+            )
+        return self
+
+
+def load(path: Path = PARAMS) -> Params:
+    """Read and check params.yaml; raise ``AbnError`` that lists everything wrong with it."""
+    values, lines = read(path)
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        mistakes = [_mistake(one, values, lines) for one in error.errors()]
+        raise AbnError(f"{path}: {len(mistakes)} mistake(s)\n" + "\n".join(mistakes)) from None
+
+
+def read(path: Path, fill_in: Callable[[str], str] = str) -> tuple[Any, dict[tuple[str, ...], int]]:
+    """Read a YAML file as plain values, and the line of each key; raise ``AbnError`` if malformed.
+
+    ``fill_in`` gets the file's text before it is read.
+    """
+    try:
+        text = fill_in(path.read_text(encoding="utf-8"))
+        root = yaml.compose(text, Loader=_Loader)
+        lines = dict(_lines(root, ()))
+        return yaml.load(text, Loader=_Loader), lines  # noqa: S506 (a SafeLoader)
+    except FileNotFoundError:
+        raise AbnError(f"{path}: not found; run from the root of the repository") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise AbnError(f"{path}: not valid YAML: {error}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's numbers, as DVC writes and reads them: 1e-3 is a number."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?$|^[-+]?\.inf$|^\.nan$"),
+    list("-+0123456789."),
+)
+
+
+def _lines(node: yaml.Node | None, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen = set()
+    for name, value in node.value:
+        inner = (*key, str(name.value))
+        if inner in seen:
+            raise yaml.YAMLError(
+                f"line {name.start_mark.line + 1}: the key {'.'.join(inner)} stands there twice"
+            )
+        seen.add(inner)
+        yield inner, name.start_mark.line + 1
+        yield from _lines(value, inner)
+
+
+def _mistake(error: Any, values: Any, lines: dict[tuple[str, ...], int]) -> str:
+    location = tuple(str(part) for part in error["loc"] if part not in ("int", "float", "none"))
+    line = next(
+        (lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), 1
+    )
+    key = ".".join(location) or "params"
+    if error["type"] == "missing":
+        return f"  line {line}: {key} is missing"
+    if error["type"] == "extra_forbidden":
+        return f"  line {line}: {key} is not a parameter{_near(location, values)}"
+    problem = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return f"  line {line}: {key}: {problem}"
+    return f"  line {line}: {key} is {error['input']!r}: {problem}"
+
+
+def _near(location: tuple[str, ...], values: Any) -> str:
+    model: Any = Params
+    for part in location[:-1]:
+        model = model.model_fields[part].annotation
+        values = values[part]
+    missing = [name for name in model.model_fields if name not in values]
+    close = difflib.get_close_matches(location[-1], missing, n=1)
+    return f"; did you mean {close[0]}?" if close else ""

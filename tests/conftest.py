@@ -1,0 +1,53 @@
+"""The rig that tests share: params, and a small prepared set of real images."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from abn import params
+from abn.data import prepared
+from abn.data.prepared import Prepared
+from abn.data.sources.catalogue import open_source
+from abn.params import Params
+
+ROOT = Path(__file__).parents[1]
+TINY = {
+    "runtime": {"threads": 1, "precision": "fp32", "device": "cpu", "batch_size": 64},
+    "data": {
+        "root": str(ROOT / "data/raw/fashion_mnist"),
+        "image_size": 24,
+        "splits": {"train": 200, "val": 60, "test": 60},
+        "object_size": [12, 18],
+        "decoy": {"size": 3, "correlation": 0.0},
+    },
+    "train": {"epochs": 2, "batch_size": 32},
+    "selection": {"budget": 20, "holdout": 0.4},
+    "finetune": {"epochs": 4, "batch_size": 8, "evaluate_every": 2},
+}
+
+
+def changed(base: Params, **sections: Any) -> Params:
+    """Give ``base`` with some values of some sections replaced, checked anew."""
+    values = base.model_dump()
+    for name, changes in sections.items():
+        values[name] = values[name] | changes
+    return Params.model_validate(values)
+
+
+@pytest.fixture(scope="session")
+def default_params() -> Params:
+    return params.load(ROOT / "params.yaml")
+
+
+@pytest.fixture(scope="session")
+def tiny_params(default_params: Params) -> Params:
+    return changed(default_params, **TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny_set(tiny_params: Params, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    folder = tmp_path_factory.mktemp("tiny") / "prepared"
+    data = tiny_params.data
+    prepared.write(open_source(data, tiny_params.seed), data.image_size, folder)
+    return prepared.load(folder)
