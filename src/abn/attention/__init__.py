@@ -1,0 +1,1 @@
+"""Attention maps: shape, alignment with masks, which to edit, overlays."""

@@ -1,0 +1,1 @@
+"""Channels of the attention branch before and after the refinement."""

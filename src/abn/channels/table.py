@@ -1,0 +1,60 @@
+"""The channels before and after the refinement, side by side: a row a weight."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from abn.channels.contributions import Convolution
+
+COLUMNS = (
+    "conv", "output", "channel", "name", "weight_before", "weight_after", "folded_before",
+    "folded_after", "contribution_before", "contribution_after", "change", "rank_before",
+    "rank_after",
+)  # fmt: skip
+
+
+def compare(
+    before: Mapping[str, Convolution], after: Mapping[str, Convolution], classes: list[str]
+) -> list[dict[str, Any]]:
+    """Give a row for each weight of each convolution.
+
+    ``change`` is that of the folded weight; ranks are by the folded weight within an output, 1 the
+    highest. The map's channels carry the names of the classes whose evidence they are.
+    """
+    return [
+        row
+        for conv in before
+        for output in range(len(before[conv].weights))
+        for row in _rows(conv, output, before[conv], after[conv], classes)
+    ]
+
+
+def _rows(
+    conv: str, output: int, before: Convolution, after: Convolution, classes: list[str]
+) -> Iterator[dict[str, Any]]:
+    rank_before, rank_after = _ranks(before.folded[output]), _ranks(after.folded[output])
+    for channel in range(before.weights.shape[1]):
+        at = (output, channel)
+        yield {
+            "conv": conv,
+            "output": output,
+            "channel": channel,
+            "name": classes[channel] if conv == "map" else "",
+            "weight_before": before.weights[at].item(),
+            "weight_after": after.weights[at].item(),
+            "folded_before": before.folded[at].item(),
+            "folded_after": after.folded[at].item(),
+            "contribution_before": before.contributions[at].item(),
+            "contribution_after": after.contributions[at].item(),
+            "change": (after.folded[at] - before.folded[at]).item(),
+            "rank_before": rank_before[channel],
+            "rank_after": rank_after[channel],
+        }
+
+
+def _ranks(weights: Tensor) -> list[int]:
+    ranks = torch.empty(len(weights), dtype=torch.long)
+    ranks[weights.argsort(descending=True, stable=True)] = torch.arange(1, len(weights) + 1)
+    return [int(rank) for rank in ranks]

@@ -1,0 +1,1 @@
+"""Training of the network and refinement of its attention branch."""

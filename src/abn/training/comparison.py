@@ -1,0 +1,90 @@
+"""Before and after the refinement: one table of images, and its figures by split."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from abn.attention import alignment, metrics
+from abn.data.edited import Edited
+from abn.data.prepared import Prepared
+
+WHEN = ("before", "after")
+KEPT = ("predicted", "confidence", "alignment")
+
+
+def join(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """Join the tables of ``evaluation.tabulate`` of both models.
+
+    Returns:
+        image_id, split, label, then before_ and after_ predicted, confidence and alignment, and
+        branch_before_ and branch_after_ predicted and confidence.
+    """
+    joined = before[["image_id", "split", "label"]].copy()
+    for when, table in zip(WHEN, (before, after), strict=True):
+        for column in KEPT:
+            joined[f"{when}_{column}"] = table[column].to_numpy()
+        for column in KEPT[:2]:
+            joined[f"branch_{when}_{column}"] = table[f"branch_{column}"].to_numpy()
+    return joined
+
+
+def summarise(
+    samples: pd.DataFrame,
+    maps: Mapping[str, NDArray[np.floating]],
+    prepared: Prepared,
+    edits: Mapping[str, Edited],
+) -> dict[str, Any]:
+    """Give accuracy and alignment before and after, by split, and what is free beside them.
+
+    Edited images are left out of the training split's alignment. ``held_out`` holds the alignment
+    of held-out edited images (role report) with their edited maps: all that a data set without
+    masks has.
+    """
+    rows = {split: prepared.rows(split) for split in prepared.splits}
+    edited_rows = np.concatenate([some.rows for some in edits.values()])
+    rows["train"] = np.setdiff1d(rows["train"], edited_rows)
+    result: dict[str, Any] = {when: {} for when in WHEN}
+    for when in WHEN:
+        for split, some in rows.items():
+            table = samples.iloc[some]
+            result[when][split] = _accuracy(table, when)
+            if prepared.masks is not None:
+                values = alignment.by_image(maps[when], prepared.masks, some)
+                result[when][split] |= alignment.means(values)
+        result[when]["held_out"] = _against_edits(maps[when], edits["report"])
+    result["attention_mse"] = {
+        when: {
+            role: float(np.mean((maps[when][some.rows].astype(np.float32) - some.targets) ** 2))
+            for role, some in edits.items()
+            if len(some.rows)
+        }
+        for when in WHEN
+    }
+    if prepared.masks is not None:
+        grid = maps["before"].shape[1:]
+        result["baselines"] = alignment.baselines(
+            prepared.masks,
+            prepared.labels,
+            prepared.rows("train"),
+            rows,
+            grid,  # type: ignore[arg-type]
+        )
+    return result
+
+
+def _accuracy(table: pd.DataFrame, when: str) -> dict[str, float]:
+    return {
+        "accuracy": float((table[f"{when}_predicted"] == table["label"]).mean()),
+        "branch_accuracy": float((table[f"branch_{when}_predicted"] == table["label"]).mean()),
+    }
+
+
+def _against_edits(maps: NDArray[np.floating], edited: Edited) -> dict[str, float]:
+    if not len(edited.rows):
+        return {}
+    found = torch.from_numpy(maps[edited.rows].astype(np.float32))
+    return metrics.summary(found, torch.from_numpy(edited.targets))
