@@ -1,0 +1,333 @@
+"""Exports become one target an edited image, and a row for whatever can't be used."""
+
+import copy
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from abn.edits import importer, targets, task_file
+from abn.errors import AbnError
+from tests.edits.exports import GRID, annotation, brush, choice, painted, shape, task
+
+MUTATIONS = 10_000
+IDS = ["train-00001", "train-00002", "train-00003", "val-00000", "train-00004"]
+MAPS = np.linspace(0, 1, len(IDS) * GRID * GRID).reshape(-1, GRID, GRID).astype(np.float16)
+IMAGES = importer.Images(
+    ids=IDS,
+    splits=["train", "train", "train", "val", "train"],
+    roles={"train-00003": "finetune", "train-00001": "choose", "train-00002": "finetune"},
+    maps=MAPS,
+)
+OWN = {image_id: MAPS[row].astype(np.float32) for row, image_id in enumerate(IDS)}
+TOP = painted((0, 7, 255))
+ALL = painted((0, 15, 255))
+
+
+@pytest.fixture(autouse=True)
+def small_canvas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a map of 4×4 be edited on 16×16 pixels."""
+    monkeypatch.setattr(targets, "CANVAS_SIDE", 16)
+
+
+@pytest.fixture
+def imported(tmp_path: Path) -> Callable[..., importer.Imported]:
+    """Give a function that imports tasks."""
+
+    def run(*tasks: Any, merge: importer.Merge = "latest") -> importer.Imported:
+        task_file.write(tmp_path / "export.json", tasks)
+        return importer.import_edits([tmp_path / "export.json"], IMAGES, merge)
+
+    return run
+
+
+Import = Callable[..., importer.Imported]
+
+
+def test_every_selected_image_has_a_row(imported: Import) -> None:
+    """Accepted, rejected with its reason, not annotated: worst first, targets in that order."""
+    result = imported(
+        task(annotation(brush(TOP)), image_id="train-00001"),
+        task(annotation(brush(TOP, image_rotation=90)), image_id="train-00002", id=13),
+    )
+    assert [(row["image_id"], row["role"], row["status"]) for row in result.rows] == [
+        ("train-00003", "finetune", "not annotated"),
+        ("train-00001", "choose", "accepted"),
+        ("train-00002", "finetune", "rejected"),
+    ]
+    assert result.rows[2]["reason"] == (
+        "task 13, annotations.0.result.0.image_rotation: is 90.0, must be 0"
+    )
+    expected = np.zeros((1, GRID, GRID), np.float32)
+    expected[:, :2] = 1
+    np.testing.assert_array_equal(result.targets, expected)
+    assert result.targets.dtype == np.float32
+
+
+def test_an_accepted_row_says_who_when_and_how_much(imported: Import) -> None:
+    """Annotator, time, lead time, origin and the share of the map that was changed."""
+    row = imported(task(annotation(brush(TOP)))).rows[1]
+    target = np.repeat([1.0, 1.0, 0.0, 0.0], GRID).reshape(GRID, GRID)
+    assert row | {"role": "choose", "reason": None} == {
+        "image_id": "train-00001",
+        "role": "choose",
+        "annotator": "3",
+        "updated_at": "2026-01-02T10:00:30.500000Z",
+        "lead_time": 12.5,
+        "origin": "annotation",
+        "changed": (np.abs(target - OWN["train-00001"]) > 1 / 255).mean(),
+        "agreement": None,
+        "status": "accepted",
+        "reason": None,
+    }
+
+
+@pytest.mark.parametrize("image_id", ["train-00001", "train-00003"])
+def test_untouched_or_fine_is_the_models_own_map(imported: Import, image_id: str) -> None:
+    """Submitting the pre-annotation as it came, or saying that it is fine, changes nothing."""
+    untouched = brush(targets.to_canvas(OWN[image_id]), origin="prediction")
+    for regions in ([untouched], [choice()]):
+        result = imported(task(annotation(*regions), image_id=image_id))
+        np.testing.assert_allclose(result.targets[0], OWN[image_id], atol=1 / 255)
+        assert result.metrics["mean_changed"] == 0
+
+
+def test_an_empty_result_is_an_edit(imported: Import) -> None:
+    """No region at all says nowhere."""
+    np.testing.assert_array_equal(imported(task(annotation())).targets, np.zeros((1, GRID, GRID)))
+
+
+def test_unknown_images_and_other_splits_are_rejected(imported: Import) -> None:
+    """An image that the prepared set lacks, and one of another split, are listed by their ids."""
+    result = imported(
+        task(annotation(brush(TOP))),
+        task(annotation(brush(TOP)), image_id="train-99999"),
+        task(annotation(brush(TOP)), image_id="val-00000"),
+    )
+    reasons = {row["image_id"]: row["reason"] for row in result.rows if row["status"] == "rejected"}
+    assert reasons["train-99999"].startswith("task 12, data.image_id: unknown image")
+    assert reasons["val-00000"].startswith("task 12, data.image_id: image of the val split")
+    assert result.metrics["rejected"] == 2
+
+
+def test_an_edit_outlives_the_selection(imported: Import) -> None:
+    """An edited image of the training split that isn't selected any more is learned from."""
+    row = imported(task(annotation(brush(TOP)), image_id="train-00004")).rows[-1]
+    assert (row["image_id"], row["role"], row["status"]) == ("train-00004", "finetune", "accepted")
+
+
+def test_files_are_matched_by_image_id_alone(imported: Import) -> None:
+    """The file's name plays no part."""
+    one = task(annotation(brush(TOP)), image_id="train-00002")
+    one["data"]["image"] = "/data/upload/1/train-00001.png"
+    assert imported(one).rows[2]["status"] == "accepted"
+
+
+LATER = {"id": 71, "completed_by": 4, "updated_at": "2026-01-03T00:00:00Z", "lead_time": 1.5}
+TWO = (annotation(brush(ALL), **LATER), annotation(brush(TOP)))
+
+
+@pytest.mark.parametrize("tasks", [[task(*TWO)], [task(TWO[0]), task(TWO[1], id=99)]])
+@pytest.mark.parametrize(
+    ("merge", "below", "annotator", "lead_time"),
+    [("latest", 1, "4", 1.5), ("mean", 0.5, "3+4", 14.0), ("agreement", None, "3+4", 14.0)],
+)
+def test_several_annotators(
+    imported: Import,
+    tasks: list[Any],
+    merge: importer.Merge,
+    below: float | None,
+    annotator: str,
+    lead_time: float,
+) -> None:
+    """They are merged as the parameter says, from one task or several; their agreement is told."""
+    result = imported(*tasks, merge=merge)
+    expected = OWN["train-00001"].copy() if below is None else np.full((GRID, GRID), below)
+    expected[:2] = 1
+    np.testing.assert_allclose(result.targets[0], expected)
+    row = result.rows[1]
+    assert (row["annotator"], row["lead_time"], row["agreement"]) == (annotator, lead_time, 0.5)
+    assert row["updated_at"] == LATER["updated_at"]
+    assert result.metrics["annotators"] == 2
+    assert result.metrics["agreement"] == 0.5
+
+
+def test_an_annotation_exported_twice_counts_once(imported: Import) -> None:
+    """Of two states of one annotation the later one counts, in whatever order they come."""
+    before = annotation(brush(ALL), updated_at="2026-01-01T00:00:00Z")
+    after = annotation(brush(TOP))
+    for tasks in ([task(before), task(after)], [task(after), task(before)]):
+        result = imported(*tasks, merge="mean")
+        assert result.targets.mean() == 0.5
+        assert result.rows[1]["agreement"] is None
+
+
+def test_a_simulated_export_is_never_called_peoples(imported: Import) -> None:
+    """One simulated edit among people's is called so, and the whole no longer people's."""
+    simulated = task(annotation(brush(TOP)), image_id="train-00002", id=13)
+    simulated["data"]["simulated"] = True
+    result = imported(task(annotation(brush(TOP))), simulated)
+    assert [row.get("origin") for row in result.rows] == [None, "annotation", "simulated"]
+    assert result.metrics["edits_from_people"] == 0
+
+
+def test_metrics(imported: Import) -> None:
+    """The counts add up, and say whether people made the edits."""
+    metrics = imported(task(annotation(brush(TOP)))).metrics
+    assert metrics | {"mean_changed": 1.0} == {
+        "selected": 3, "accepted": 1, "rejected": 0, "not_annotated": 2, "annotators": 1,
+        "agreement": None, "mean_changed": 1.0, "edits_from_people": 1,
+    }  # fmt: skip
+
+
+def test_nothing_usable_is_an_error_that_counts_the_reasons(imported: Import) -> None:
+    """The reasons come most frequent first."""
+    bad = annotation(brush(TOP, original_width=64))
+    with pytest.raises(AbnError) as caught:
+        imported(task(bad, bad), task(annotation(brush(TOP)), image_id="nobody"))
+    first, *reasons = str(caught.value).splitlines()
+    assert first.endswith("export.json: none of the edits in it can be used")
+    assert reasons == [
+        "  2 × annotations.result.original_width: is 64, must be 16",
+        "  1 × data.image_id: unknown image: the prepared set has none of this image_id",
+    ]
+
+
+@pytest.mark.parametrize("tasks", [[], [task()], [task(annotation(was_cancelled=True))]])
+def test_no_annotation_is_an_error_that_says_how_to_get_some(
+    imported: Import, tasks: list[Any]
+) -> None:
+    """An empty export, tasks that nobody annotated, and skipped ones are no edits."""
+    with pytest.raises(AbnError, match=r"no annotation in it .* edits\.source: simulated"):
+        imported(*tasks)
+
+
+def test_all_exports_in_the_folder_are_read(tmp_path: Path) -> None:
+    """Any *.json is an export but hidden ones; several become one, a single one stays as it is."""
+    (tmp_path / "export.json").write_text("[\n]")
+    (tmp_path / ".state.json").write_text("{}")
+    (tmp_path / "notes.txt").write_text("")
+    assert importer.exports(tmp_path) == [tmp_path / "export.json"]
+    importer.combine(importer.exports(tmp_path), tmp_path / "copy")
+    assert (tmp_path / "copy").read_text() == "[\n]"
+    one, other = task(annotation(brush(TOP))), task(annotation(brush(TOP)), image_id="train-00002")
+    task_file.write(tmp_path / "project-1.json", [one])
+    task_file.write(tmp_path / "project-2.json", [other])
+    files = importer.exports(tmp_path)
+    importer.combine(files, tmp_path / "copy")
+    assert json.loads((tmp_path / "copy").read_text()) == [one, other]
+    assert importer.import_edits(files, IMAGES, "latest").metrics["accepted"] == 2
+
+
+def test_a_folder_without_export_is_an_error(tmp_path: Path) -> None:
+    """The error says where and what to do."""
+    with pytest.raises(AbnError, match=r"no export \(\*\.json\); edit data/attention/tasks.json"):
+        importer.exports(tmp_path)
+
+
+WHOLE = [
+    task(
+        annotation(brush(TOP)),
+        annotation(brush(painted((3, 9, 77)), origin="prediction"), id=71),
+    ),
+    task(
+        annotation(
+            shape("rectangle", x=10.5, y=10.5, width=50.0, height=20.0, rotation=15.0),
+            shape("ellipse", x=50.0, y=50.0, radiusX=20.0, radiusY=10.0, rotation=0),
+        ),
+        image_id="train-00002", id=13,
+    ),
+    task(
+        annotation(
+            shape("polygon", points=[[10.0, 10.0], [90.0, 10.0], [50.0, 90.0]]),
+            shape("keypoint", x=50.0, y=50.0, width=3.0),
+        ),
+        annotation(choice(), id=75),
+        image_id="train-00003", id=14,
+    ),
+]  # fmt: skip
+STRANGE = [
+    None,
+    True,
+    0,
+    -1,
+    1e308,
+    10**30,
+    "",
+    "foo",
+    "\ud800",
+    [],
+    {},
+    [[]],
+    {"id": 1},
+    float("nan"),
+]
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Give all containers in a value with each of their keys."""
+    keys = range(len(value)) if isinstance(value, list) else list(value)
+    found = [(value, key) for key in keys]
+    for key in keys:
+        if isinstance(value[key], list | dict):
+            found += places(value[key])
+    return found
+
+
+def mutated(random_: random.Random) -> bytes:
+    """Give an export truncated, with flipped bits, keys missing, or types or values swapped."""
+    kind = random_.choice(["truncated", "flipped", "missing", "swapped", "strange", "rle"])
+    if kind in ("truncated", "flipped"):
+        text = bytearray(TEXT)
+        if kind == "truncated":
+            return bytes(text[: random_.randrange(len(text))])
+        for _ in range(random_.randint(1, 4)):
+            text[random_.randrange(len(text))] ^= 1 << random_.randrange(8)
+        return bytes(text)
+    whole = json.loads(TEXT)
+    for _ in range(random_.randint(1, 3)):
+        container, key = random_.choice(places(whole))
+        if kind == "missing":
+            del container[key]
+        elif kind == "swapped":
+            other, name = random_.choice(places(whole))
+            container[key], other[name] = copy.deepcopy((other[name], container[key]))
+        elif kind == "strange":
+            container[key] = random_.choice(STRANGE)
+        else:
+            rle = whole[0]["annotations"][0]["result"][0]["value"]["rle"]
+            rle[random_.randrange(len(rle))] = random_.randrange(256)
+    return json.dumps(whole).encode()
+
+
+TEXT = json.dumps(WHOLE).encode()
+
+
+def test_mutated_exports_never_crash_and_never_give_an_impossible_target(tmp_path: Path) -> None:
+    """10,000 mutated exports: the one error, or targets of the map's size with values in [0, 1]."""
+    random_ = random.Random(1)
+    path = tmp_path / "export.json"
+    merges: list[importer.Merge] = ["latest", "mean", "agreement"]
+    refusals = []
+    for n in range(MUTATIONS):
+        path.unlink(missing_ok=True)
+        path.write_bytes(mutated(random_))
+        try:
+            result = importer.import_edits([path], IMAGES, merges[n % 3])
+        except AbnError as error:
+            refusals.append(str(error))
+            continue
+        accepted = [row for row in result.rows if row["status"] == "accepted"]
+        assert result.targets.shape == (len(accepted), GRID, GRID)
+        assert result.targets.dtype == np.float32
+        assert ((result.targets >= 0) & (result.targets <= 1)).all()
+        assert {row["image_id"] for row in accepted} <= set(IDS)
+        for row in result.rows:
+            json.dumps(row, allow_nan=False).encode()
+            assert str(row.get("reason", "")).isprintable()
+    assert 0 < len(refusals) < MUTATIONS
+    assert all(line.isprintable() for refusal in refusals for line in refusal.splitlines())
