@@ -1,0 +1,302 @@
+"""The page's charts: what each shows, how to read it, and its numbers as a table."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from abn.report import figures
+from abn.report.evidence import Evidence
+from abn.report.figures import AFTER, BEFORE, EDITED, NEUTRAL, Change, Line
+from abn.report.findings import SIDES, baselines
+from abn.report.statistics import calibration_error, confusion, reliability
+
+MOST_CLASSES, MOST_CHANNELS, MOST_EPOCHS = 25, 32, 200
+"""Beyond these a chart shows the ones that matter most, and says so."""
+ROLES = {
+    "finetune": "learned from",
+    "choose": "epoch chosen by",
+    "report": "held out",
+}
+WEIGHTS = {
+    "weight": ("Weights, as in the paper", "weight of the 1×1 convolution"),
+    "folded": ("Weights with batch norm folded in", "weight × scale of the batch norm"),
+    "contribution": ("Mean contribution to the map", "mean of folded weight × activation"),
+}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure with its words and numbers."""
+
+    name: str
+    """Its id in the page."""
+    title: str
+    caption: str
+    figure: Any
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    """The same as a table, for those who can't see the figure."""
+
+
+def splits(evidence: Evidence) -> Iterator[Chart]:
+    """Accuracy and alignment before and after on every split and class; loss on edited images."""
+    names = list(evidence.samples["split"].unique())
+    accuracy = _by_split(evidence, names, {"accuracy": "{}", "branch_accuracy": "{}, branch head"})
+    yield _changes(
+        "accuracy-splits", "Accuracy on every split",
+        "Both heads: the perception branch decides, the attention branch has a head of its own. "
+        "The fine-tuning may change the attention branch alone.",
+        accuracy, "accuracy", least=0.2,
+    )  # fmt: skip
+    alignment = [
+        *_by_split(evidence, names, {"iou": "{}"}),
+        *_by_split(evidence, ["held_out"], {"iou": "edits held out"}),
+    ]
+    if alignment:
+        yield _changes(
+            "alignment-splits", "Alignment on every split",
+            "IoU of the map with the object's mask, or on edited images held out with the edited "
+            "map. Open marks are what costs nothing to reach: the best constant map, and the mean "
+            "mask of the class.",
+            alignment, "IoU", least=1.0,
+        )  # fmt: skip
+    errors = _edit_errors(evidence)
+    if errors:
+        yield _changes(
+            "edit-loss", "The paper's loss on edited images",
+            "Mean squared error between map and edited map: less is better. Some edited images are "
+            "kept out of the fine-tuning: a part to choose the best epoch by, a part held out "
+            "altogether, which alone says whether anything general was learned.",
+            errors, "mean squared error", least=0.0,
+        )  # fmt: skip
+    for quantity, title in (("correct", "Accuracy by class"), ("alignment", "Alignment by class")):
+        changes, cut = _by_class(evidence, quantity)
+        if changes:
+            yield _changes(
+                f"classes-{quantity}", title,
+                f"Unedited test images.{cut}", changes,
+                "accuracy" if quantity == "correct" else "IoU",
+                least=0.4 if quantity == "correct" else 1.0,
+            )  # fmt: skip
+
+
+def price(evidence: Evidence) -> Iterator[Chart]:
+    """Accuracy against alignment, and the fine-tuning epoch by epoch."""
+    front = evidence.front.dropna(subset=["accuracy", "alignment"])
+    points = [
+        (int(epoch), float(accuracy), float(alignment))
+        for epoch, accuracy, alignment in front[["epoch", "accuracy", "alignment"]].to_numpy()
+    ]
+    kept = front["epoch"][front["chosen"] == 1]
+    if points:
+        floor = points[0][1] - evidence.params.finetune.max_accuracy_drop
+        yield Chart(
+            "front", "Accuracy against alignment",
+            "Each point is an epoch of the fine-tuning. Up is better aligned (IoU with the "
+            f"{'masks' if evidence.has_masks else 'edited maps the epoch is chosen by'}), right is "
+            "more accurate; the star is the epoch that was kept.",
+            figures.front(points, None if kept.empty else int(kept.iloc[0]), floor),
+            ["epoch", "accuracy", "alignment"], points,
+        )  # fmt: skip
+    curves = evidence.finetuning
+    for name, title, columns, y in (
+        ("finetune-loss", "Fine-tuning: distance to the edits",
+         {"finetune_mse": ("learned from", BEFORE), "choose_mse": ("epoch chosen by", AFTER)},
+         "loss (MSE)"),
+        ("finetune-validation", "Fine-tuning: validation split",
+         {"val_accuracy": ("accuracy", AFTER), "val_branch_accuracy": ("branch head", BEFORE),
+          "val_iou": ("IoU", EDITED)}, "share of 1"),
+    ):  # fmt: skip
+        yield from _curves(name, title, curves, columns, y)
+
+
+def channels(evidence: Evidence) -> Iterator[Chart]:
+    """The paper's bars: the weight of each channel before and after."""
+    table = evidence.channels
+    bars = table[table["conv"] == "map"]
+    largest = bars["change"].abs().sort_values(ascending=False, kind="stable").index
+    shown = bars.loc[sorted(largest[:MOST_CHANNELS])]
+    cut = (
+        f" The {len(shown)} channels of {len(bars)} that changed most." if len(bars) > len(shown)
+        else ""
+    )  # fmt: skip
+    captions = {
+        "weight": "Raw weights of the convolution that makes the map from the class channels. A "
+        "batch norm follows, so their size alone says little.",
+        "folded": "The same with the batch norm that follows folded in: what a channel's "
+        "activation really counts for.",
+        "contribution": "Weight times activation, averaged over test images: what each channel "
+        "brings to the map.",
+    }
+    names = [
+        str(row["name"]) if pd.notna(row["name"]) else f"channel {row['channel']}"
+        for _, row in shown.iterrows()
+    ]
+    for measure, (title, quantity) in WEIGHTS.items():
+        before, after = (shown[f"{measure}_{side}"].tolist() for side in SIDES)
+        yield Chart(
+            f"channels-{measure}", title, captions[measure] + cut,
+            figures.channel_bars(names, before, after, quantity),
+            ["channel", *SIDES], list(zip(names, before, after, strict=True)),
+        )  # fmt: skip
+    yield from _class_channels(evidence)
+
+
+def predictions(evidence: Evidence) -> Iterator[Chart]:
+    """Confusion and calibration before and after, on the test split."""
+    test, classes = evidence.unedited("test"), evidence.prepared.classes
+    matrices = {
+        side: confusion(test["label"], test[f"{side}_predicted"], len(classes)) for side in SIDES
+    }
+    wrong = sum(matrix.sum(axis=1) - matrix.diagonal() for matrix in matrices.values())
+    shown, cut = _most(np.asarray(wrong), "with most errors")
+    for side, counts in matrices.items():
+        shares = (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))[np.ix_(shown, shown)]
+        names = [classes[index] for index in shown]
+        yield Chart(
+            f"confusion-{side}", f"Confusion {side}",
+            f"Share of each class's test images by prediction; the diagonal is right.{cut}",
+            figures.heat(shares, names, names, ("class", "predicted")),
+            ["class", *names],
+            [[name, *row] for name, row in zip(names, shares.tolist(), strict=True)],
+        )  # fmt: skip
+    bins = {
+        side: reliability(test[f"{side}_confidence"], test[f"{side}_correct"]) for side in SIDES
+    }
+    errors = {side: calibration_error(bins[side]) for side in SIDES}
+    yield Chart(
+        "calibration", "Calibration",
+        f"Expected calibration error {errors['before']:.3f} before, {errors['after']:.3f} after "
+        "(15 bins, less is better). Below the diagonal the network is surer than it should be.",
+        figures.calibration(bins["before"], bins["after"]),
+        ["", "confidence", "accuracy", "images"],
+        [[side, *one] for side in SIDES for one in bins[side]],
+    )  # fmt: skip
+
+
+def training(evidence: Evidence) -> Iterator[Chart]:
+    """Training curves of the network before any edit."""
+    curves = evidence.training
+    yield from _curves(
+        "training-loss", "Training: loss", curves,
+        {"train_loss": ("both branches", NEUTRAL), "attention_loss": ("attention branch", BEFORE),
+         "perception_loss": ("perception branch", AFTER), "val_loss": ("validation", EDITED)},
+        "loss (cross-entropy)",
+    )  # fmt: skip
+    yield from _curves(
+        "training-accuracy", "Training: validation accuracy", curves,
+        {"val_accuracy": ("perception branch", AFTER),
+         "val_branch_accuracy": ("attention branch", BEFORE)},
+        "accuracy",
+    )  # fmt: skip
+
+
+def _changes(
+    name: str, title: str, caption: str, changes: list[Change], quantity: str, *, least: float
+) -> Chart:
+    references = list(dict.fromkeys(key for one in changes for key in one.references))
+    return Chart(
+        name, title, caption, figures.dumbbells(changes, quantity, _span(changes, least)),
+        ["", *SIDES, *references],
+        [[one.name, one.before, one.after, *(one.references.get(key) for key in references)]
+         for one in changes],
+    )  # fmt: skip
+
+
+def _span(changes: list[Change], least: float) -> tuple[float, float]:
+    """Ends of an axis, ``least`` wide or more so that a small change looks small; 0: from zero."""
+    values = [v for one in changes for v in (one.before, one.after, *one.references.values())]
+    low, high = min(values), max(values)
+    if least == 0:
+        return 0.0, 1.08 * high
+    half = max(least / 2, 0.55 * (high - low)) + 0.02
+    middle = min(max((low + high) / 2, half - 0.03), 1.03 - half)
+    return middle - half, middle + half
+
+
+def _by_split(evidence: Evidence, names: list[str], metrics: dict[str, str]) -> list[Change]:
+    found = []
+    for split in names:
+        before, after = (evidence.finetuned[side].get(split, {}) for side in SIDES)
+        for metric, pattern in metrics.items():
+            if before.get(metric) is not None and after.get(metric) is not None:
+                references = baselines(evidence, split) if metric == "iou" else {}
+                found.append(
+                    Change(pattern.format(split), before[metric], after[metric], references)
+                )
+    return found
+
+
+def _edit_errors(evidence: Evidence) -> list[Change]:
+    measured = evidence.finetuned.get("attention_mse", {})
+    before, after = (measured.get(side, {}) for side in SIDES)
+    images = evidence.accepted.groupby("role")["row"].nunique()
+    return [
+        Change(f"{name} ({images[role]:,})", before[role], after[role])
+        for role, name in ROLES.items()
+        if role in images and before.get(role) is not None and after.get(role) is not None
+    ]
+
+
+def _by_class(evidence: Evidence, quantity: str) -> tuple[list[Change], str]:
+    test, classes = evidence.unedited("test"), evidence.prepared.classes
+    before, after = (test.groupby("label")[f"{side}_{quantity}"].mean().dropna() for side in SIDES)
+    both = before.index.intersection(after.index)
+    loss = np.full(len(classes), -np.inf)
+    loss[both] = before[both] - after[both]
+    shown, cut = _most(loss, "that lost most")
+    changes = [Change(classes[k], before[k], after[k]) for k in shown if k in both]
+    return changes, cut
+
+
+def _most(values: NDArray[Any], which: str, what: str = "classes") -> tuple[list[int], str]:
+    if len(values) <= MOST_CLASSES:
+        return list(range(len(values))), ""
+    order = np.argsort(-values, kind="stable")[:MOST_CLASSES]
+    cut = f" The {MOST_CLASSES} {what} of {len(values)} {which}."
+    return [int(index) for index in np.sort(order)], cut
+
+
+def _class_channels(evidence: Evidence) -> Iterator[Chart]:
+    table = evidence.channels[evidence.channels["conv"] == "classes"]
+    if table.empty:
+        return
+    changes = table.pivot_table(index="output", columns="channel", values="change")
+    outputs, out_cut = _most(changes.abs().max(axis=1).to_numpy(), "that changed most")
+    inputs, in_cut = _most(
+        changes.abs().max(axis=0).to_numpy(), "that changed most", "input channels"
+    )
+    classes = evidence.prepared.classes
+    values = changes.to_numpy()[np.ix_(outputs, inputs)]
+    rows, columns = [classes[index] for index in outputs], [str(index) for index in inputs]
+    yield Chart(
+        "channels-classes", "Change of the class convolution",
+        "The attention branch's 1×1 convolution to classes: folded weight after − before, by class "
+        f"and input channel.{out_cut}{in_cut}",
+        figures.heat(values, rows, columns, ("class", "channel"), diverging=True),
+        ["class", *columns],
+        [[name, *row] for name, row in zip(rows, values.tolist(), strict=True)],
+    )  # fmt: skip
+
+
+def _curves(
+    name: str, title: str, table: pd.DataFrame, columns: dict[str, tuple[str, str]], y: str
+) -> Iterator[Chart]:
+    thin = table.iloc[:: max(1, -(-len(table) // MOST_EPOCHS))]
+    known = [key for key in columns if key in table and table[key].notna().any()]
+    if not known:
+        return
+    lines = []
+    for key in known:
+        points = thin[["epoch", key]].dropna()
+        text, colour = columns[key]
+        lines.append(Line(text, points["epoch"].tolist(), points[key].tolist(), colour))
+    rows = thin[["epoch", *known]].astype(object).where(thin[["epoch", *known]].notna(), None)
+    yield Chart(
+        name, title, "", figures.curves(lines, "epoch", y),
+        ["epoch", *(columns[key][0] for key in known)], rows.to_numpy().tolist(),
+    )  # fmt: skip

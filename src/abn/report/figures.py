@@ -1,0 +1,241 @@
+"""Plotly figures from plain rows; the only file that knows plotly.
+
+Figures carry no page colours: ink, grid and background are the page's, so that they fit dark,
+light and print. Text from data is cut to length and escaped, because plotly reads tags in labels.
+"""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+from plotly.offline import get_plotlyjs
+
+from abn.report.statistics import Bin
+
+BEFORE, EDITED, AFTER, NEUTRAL = "#7d8ba6", "#e08a00", "#0d9b86", "#b0708f"
+LABEL_LENGTH = 20
+REFERENCES = ("line-ns-open", "diamond-open", "x-thin-open")
+SEQUENTIAL = [[0.0, "rgba(13,155,134,0.05)"], [1.0, "#0d9b86"]]
+DIVERGING = [[0.0, NEUTRAL], [0.5, "rgba(128,128,128,0.05)"], [1.0, AFTER]]
+
+
+class Change(NamedTuple):
+    """A figure before and after, under its name."""
+
+    name: str
+    before: float
+    after: float
+    references: Mapping[str, float] = {}
+    """What it is to be held against, by name."""
+
+
+class Line(NamedTuple):
+    """A named curve."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    colour: str
+
+
+def library() -> str:
+    """Give plotly.js, to be put into the page once."""
+    source: str = get_plotlyjs()
+    return source
+
+
+def label(text: str) -> str:
+    """Cut text from data to length and escape it for plotly."""
+    cut = text if len(text) <= LABEL_LENGTH else text[: LABEL_LENGTH - 1] + "…"
+    return html.escape(cut, quote=False)
+
+
+def dumbbells(rows: Sequence[Change], quantity: str, span: tuple[float, float]) -> go.Figure:
+    """One row for each name: a line from before to after, and references as open marks.
+
+    Args:
+        rows: what changed.
+        quantity: what is measured, the axis's title.
+        span: the axis's ends.
+    """
+    places = list(range(len(rows)))
+    names = [label(row.name) for row in rows]
+    figure = go.Figure()
+    for row, place in zip(rows, places, strict=True):
+        figure.add_shape(
+            type="line", x0=row.before, x1=row.after, y0=place, y1=place,
+            line={"color": AFTER, "width": 3}, opacity=0.35, layer="below",
+        )  # fmt: skip
+    for name, values, colour in (
+        ("before", [row.before for row in rows], BEFORE),
+        ("after", [row.after for row in rows], AFTER),
+    ):
+        figure.add_scatter(
+            x=values, y=places, name=name, mode="markers", text=names,
+            marker={"color": colour, "size": 13},
+            hovertemplate=f"%{{text}}<br>{name} %{{x:.3f}}<extra></extra>",
+        )  # fmt: skip
+    references = dict.fromkeys(name for row in rows for name in row.references)
+    for name, symbol in zip(references, REFERENCES, strict=False):
+        shown = [(row.references[name], place) for row, place in zip(rows, places, strict=True)
+                 if name in row.references]  # fmt: skip
+        figure.add_scatter(
+            x=[value for value, _ in shown], y=[place for _, place in shown], name=name,
+            mode="markers", marker={"color": EDITED, "size": 11, "symbol": symbol,
+                                    "line": {"color": EDITED, "width": 2}},
+            hovertemplate=f"{name} %{{x:.3f}}<extra></extra>",
+        )  # fmt: skip
+    figure.update_yaxes(
+        tickvals=places, ticktext=[label(row.name) for row in rows], showgrid=False,
+        range=[len(rows) - 0.5, -0.5],
+    )  # fmt: skip
+    figure.update_xaxes(title=quantity, range=list(span))
+    return _finished(figure, height=110 + 34 * max(len(rows), 2))
+
+
+def curves(lines: Sequence[Line], x: str, y: str) -> go.Figure:
+    """Curves over a common axis."""
+    figure = go.Figure()
+    for line in lines:
+        figure.add_scatter(
+            x=list(line.x), y=list(line.y), name=line.name, mode="lines+markers",
+            line={"color": line.colour, "width": 2.5}, marker={"size": 5},
+            hovertemplate=f"{x} %{{x}}<br>%{{y:.4f}}",
+        )  # fmt: skip
+    figure.update_xaxes(title=x)
+    figure.update_yaxes(title=y, rangemode="tozero" if "loss" in y else "normal")
+    return _finished(figure, height=300)
+
+
+def front(
+    points: Sequence[tuple[int, float, float]], chosen: int | None, floor: float
+) -> go.Figure:
+    """Accuracy against alignment, epoch by epoch.
+
+    Args:
+        points: (epoch, accuracy, alignment), the first before the fine-tuning.
+        chosen: The epoch that was kept.
+        floor: The lowest accuracy allowed.
+    """
+    marked = (
+        ("before", points[:1], {"color": BEFORE, "size": 13}),
+        ("epochs of fine-tuning", points[1:], {"color": AFTER, "size": 8}),
+        (
+            "kept",
+            [p for p in points if p[0] == chosen],
+            {"color": AFTER, "size": 17, "symbol": "star"},
+        ),
+    )
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[p[1] for p in points], y=[p[2] for p in points], mode="lines", hoverinfo="skip",
+        line={"color": AFTER, "width": 1, "dash": "dot"}, showlegend=False,
+    )  # fmt: skip
+    for name, shown, marker in marked:
+        figure.add_scatter(
+            x=[p[1] for p in shown], y=[p[2] for p in shown], name=name, mode="markers",
+            text=[str(p[0]) for p in shown], marker=marker,
+            hovertemplate="epoch %{text}<br>accuracy %{x:.4f}<br>alignment %{y:.3f}<extra></extra>",
+        )  # fmt: skip
+    figure.add_vline(x=floor, line={"color": EDITED, "width": 1.5, "dash": "dash"})
+    figure.add_scatter(
+        x=[None], y=[None], name="lowest accuracy allowed", mode="lines",
+        line={"color": EDITED, "width": 1.5, "dash": "dash"},
+    )  # fmt: skip
+    figure.update_xaxes(title="accuracy, validation split")
+    figure.update_yaxes(title="alignment")
+    return _finished(figure, height=360)
+
+
+def channel_bars(
+    names: Sequence[str], before: Sequence[float], after: Sequence[float], quantity: str
+) -> go.Figure:
+    """The paper's figure: one pair of bars for each channel of a 1×1 convolution."""
+    places = list(range(len(names)))
+    figure = go.Figure()
+    for name, values, colour in (("before", before, BEFORE), ("after", after, AFTER)):
+        figure.add_bar(
+            x=list(values), y=places, name=name, orientation="h", marker={"color": colour},
+            text=[label(one) for one in names], textposition="none",
+            hovertemplate=f"%{{text}}<br>{name} %{{x:.4f}}<extra></extra>",
+        )  # fmt: skip
+    figure.update_xaxes(title=quantity, zeroline=True)
+    figure.update_yaxes(
+        tickvals=places, ticktext=[label(one) for one in names], showgrid=False,
+        range=[len(names) - 0.5, -0.5],
+    )  # fmt: skip
+    figure.update_layout(barmode="group", bargap=0.3, bargroupgap=0.08)
+    return _finished(figure, height=110 + 30 * max(len(names), 3))
+
+
+def heat(
+    values: NDArray[np.float64], rows: Sequence[str], columns: Sequence[str],
+    titles: tuple[str, str], diverging: bool = False,
+) -> go.Figure:  # fmt: skip
+    """A matrix as colours; ``titles`` name the rows' and the columns' axis."""
+    largest, crowded = float(np.abs(values).max(initial=0.0)) or 1.0, len(columns) > 12
+    y, x = list(range(len(rows))), list(range(len(columns)))
+    figure = go.Figure(
+        go.Heatmap(
+            z=values.round(4).tolist(), x=x, y=y, colorscale=DIVERGING if diverging else SEQUENTIAL,
+            zmin=-largest if diverging else 0.0, zmax=largest if diverging else 1.0,
+            colorbar={"thickness": 10, "outlinewidth": 0}, xgap=1, ygap=1,
+            customdata=[[(label(row), label(column)) for column in columns] for row in rows],
+            hovertemplate=f"{titles[0]} %{{customdata[0]}}<br>{titles[1]} %{{customdata[1]}}"
+            "<br>%{z:.3f}<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.update_xaxes(
+        title=titles[1], tickvals=x, ticktext=[label(name) for name in columns], showgrid=False,
+        tickangle=-90 if crowded else -45, tickfont={"size": 10 if crowded else 12},
+    )  # fmt: skip
+    figure.update_yaxes(
+        title=titles[0], tickvals=y, ticktext=[label(name) for name in rows], showgrid=False,
+        range=[len(rows) - 0.5, -0.5],
+    )  # fmt: skip
+    return _finished(figure, height=190 + 22 * max(len(rows), 8))
+
+
+def calibration(before: Sequence[Bin], after: Sequence[Bin]) -> go.Figure:
+    """Reliability diagram: a calibrated network lies on the diagonal; marks grow with the count."""
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[0, 1], y=[0, 1], name="calibrated", mode="lines", hoverinfo="skip",
+        line={"color": "rgba(128,128,128,0.6)", "dash": "dash", "width": 1},
+    )  # fmt: skip
+    for name, bins, colour in (("before", before, BEFORE), ("after", after, AFTER)):
+        largest = max((one.images for one in bins), default=1)
+        figure.add_scatter(
+            x=[one.confidence for one in bins], y=[one.accuracy for one in bins], name=name,
+            mode="lines+markers", line={"color": colour, "width": 2},
+            marker={"size": [6 + 14 * (one.images / largest) ** 0.5 for one in bins]},
+            text=[f"{one.images:,} images" for one in bins],
+            hovertemplate=f"{name}, %{{text}}<br>confidence %{{x:.3f}}<br>"
+            "accuracy %{y:.3f}<extra></extra>",
+        )  # fmt: skip
+    figure.update_xaxes(title="confidence", range=[0, 1.03])
+    figure.update_yaxes(title="accuracy", range=[0, 1.03])
+    return _finished(figure, height=340)
+
+
+def _finished(figure: go.Figure, height: int) -> go.Figure:
+    axis = {
+        "gridcolor": "rgba(128,128,128,0.18)", "zerolinecolor": "rgba(128,128,128,0.5)",
+        "zeroline": False, "automargin": True, "fixedrange": True, "ticks": "",
+        "title": {"standoff": 8, "font": {"size": 13}},
+    }  # fmt: skip
+    return figure.update_layout(
+        template={"layout": {"xaxis": axis, "yaxis": axis}},
+        height=height,
+        autosize=True,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"size": 13},
+        legend={"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"},
+        dragmode=False,
+        hovermode="closest",
+    )

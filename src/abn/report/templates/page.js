@@ -1,0 +1,73 @@
+"use strict";
+(() => {
+  const figures = JSON.parse(document.getElementById("figures").textContent);
+  const plots = Object.keys(figures).map((name) => [figures[name], document.getElementById(`plot-${name}`)]);
+  const settings = { displayModeBar: false, responsive: true, showTips: false };
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const theme = (ink, card, line) => ({
+    "font.color": ink,
+    "font.family": getComputedStyle(document.body).fontFamily,
+    "hoverlabel.bgcolor": card,
+    "hoverlabel.bordercolor": line,
+    "hoverlabel.font.color": ink,
+  });
+  const themed = () => theme(colour("--ink"), colour("--card"), colour("--line"));
+  const repaint = (paint) => { for (const [, place] of plots) Plotly.relayout(place, paint); };
+
+  Promise.all(plots.map(([figure, place]) => Plotly.newPlot(place, figure.data, figure.layout, settings)))
+    .then(() => { repaint(themed()); document.documentElement.dataset.drawn = plots.length; });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => repaint(themed()));
+  addEventListener("beforeprint", () => repaint(theme("#000", "#fff", "#ccc")));
+  addEventListener("afterprint", () => repaint(themed()));
+
+  const controls = document.getElementById("controls");
+  const cards = document.getElementById("cards");
+  const samples = [...cards.children];
+  const pick = document.getElementById("pick-class");
+  const total = Object.fromEntries([...controls.querySelectorAll("[name=kind]")]
+    .map((one) => [one.value, one.nextElementSibling.querySelector("small").textContent]));
+
+  const filter = () => {
+    const kind = controls.elements.kind.value;
+    for (const sample of samples) {
+      sample.hidden = !sample.dataset.kinds.split(" ").includes(kind)
+        || (pick.value !== "" && sample.dataset.class !== pick.value);
+    }
+    const shown = samples.filter((sample) => !sample.hidden).length;
+    document.getElementById("shown").textContent = pick.value === ""
+      ? `${shown} of ${total[kind]} shown.` : `${shown} shown of this class.`;
+    document.getElementById("none").hidden = shown > 0;
+  };
+  controls.addEventListener("submit", (event) => event.preventDefault());
+  controls.addEventListener("change", filter);
+  filter();
+
+  const blend = document.getElementById("blend");
+  const stops = [...controls.querySelectorAll("[data-stop]")];
+  const show = () => {
+    const at = Number(blend.value);
+    const near = stops[Math.round(at)];
+    cards.style.setProperty("--t", at);
+    blend.setAttribute("aria-valuetext",
+      Math.abs(at - Math.round(at)) < 0.05 ? near.textContent : `between, nearest to ${near.textContent}`);
+    for (const stop of stops) stop.setAttribute("aria-pressed", Number(stop.dataset.stop) === at);
+  };
+  blend.addEventListener("input", show);
+  for (const stop of stops) {
+    stop.addEventListener("click", () => { blend.value = stop.dataset.stop; show(); });
+  }
+  show();
+
+  document.getElementById("side-by-side").addEventListener("change", (event) => {
+    cards.classList.toggle("side", event.target.checked);
+  });
+  cards.addEventListener("pointermove", (event) => {
+    const stack = event.target.closest(".stack");
+    if (!stack) return;
+    const box = stack.getBoundingClientRect();
+    stack.style.setProperty("--t", 2 * (event.clientX - box.left) / box.width);
+  });
+  cards.addEventListener("pointerout", (event) => {
+    event.target.closest(".stack")?.style.removeProperty("--t");
+  });
+})();

@@ -1,0 +1,54 @@
+import json
+
+import numpy as np
+import pytest
+
+from abn.report import figures
+from abn.report.figures import Change, Line
+from abn.report.statistics import Bin
+from tests.report.artefacts import HOSTILE
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_labels_are_short_and_without_tags(name: str) -> None:
+    """A label from data has no tag that plotly would read, and a bounded length."""
+    shown = figures.label(name)
+    assert "<" not in shown
+    assert len(shown.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")) <= 20
+
+
+def test_a_dumbbell_holds_both_ends_and_its_references() -> None:
+    """Each row's figures stand in the traces, a reference only where there is one."""
+    rows = [Change("a", 0.1, 0.4, {"free": 0.2}), Change("b", 0.5, 0.3)]
+    traces = {trace.name: trace for trace in figures.dumbbells(rows, "IoU", (0, 1)).data}
+    assert list(traces["before"].x) == [0.1, 0.5]
+    assert list(traces["after"].x) == [0.4, 0.3]
+    assert list(zip(traces["free"].x, traces["free"].y, strict=True)) == [(0.2, 0)]
+
+
+def test_the_front_marks_the_epoch_that_was_kept() -> None:
+    """The star lies at the kept epoch's accuracy and alignment, the grey mark at the first."""
+    points = [(0, 0.9, 0.2), (5, 0.89, 0.6), (10, 0.88, 0.7)]
+    traces = {trace.name: trace for trace in figures.front(points, 5, 0.87).data if trace.name}
+    assert (traces["kept"].x[0], traces["kept"].y[0]) == (0.89, 0.6)
+    assert (traces["before"].x[0], traces["before"].y[0]) == (0.9, 0.2)
+
+
+def test_channels_of_the_same_name_stay_apart() -> None:
+    """Two channels whose names are cut to the same label keep a bar each."""
+    names = ["x" * 300, "x" * 299]
+    figure = figures.channel_bars(names, [0.1, 0.2], [0.3, 0.4], "weight")
+    assert [len(trace.y) for trace in figure.data] == [2, 2]
+    assert len(set(figure.data[0].y)) == 2
+
+
+def test_figures_of_nothing_are_drawn() -> None:
+    """Empty tables make empty figures, not errors."""
+    empty = [
+        figures.dumbbells([], "IoU", (0, 1)),
+        figures.channel_bars([], [], [], "weight"),
+        figures.heat(np.empty((0, 0)), [], [], ("class", "predicted")),
+        figures.curves([Line("loss", [], [], "red")], "epoch", "loss"),
+        figures.calibration([], [Bin(0.5, 0.5, 3)]),
+    ]
+    assert all(json.loads(figure.to_json())["layout"]["height"] > 0 for figure in empty)
