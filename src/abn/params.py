@@ -156,8 +156,10 @@ class Finetune(Section):
 
     epochs: Positive
     batch_size: Positive
+    optimiser: Literal["sgd", "adamw"]
     lr: Rate
     momentum: Fraction
+    """Of sgd."""
     weight_decay: NonNegative
     batch_norm: Literal["update", "freeze"]
     """The branch's batch norm: learn the edited images' statistics, or keep the base model's."""

@@ -63,9 +63,12 @@ def load(path: Path) -> tuple[AttentionBranchNetwork, Card]:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError as error:
         raise AbnError(f"{error.filename}: not found; run `dvc repro`") from None
-    if description["weights"] != digest:
+    try:
+        card = Card(**description)
+    except TypeError as error:
+        raise AbnError(f"{path.with_suffix('.json')}: {error}; run `dvc repro`") from None
+    if card.weights != digest:
         raise AbnError(f"{path} is not the file that {path.stem}.json describes; run `dvc repro`")
-    card = Card(**description)
     network = build(card.architecture)
     try:
         network.load_state_dict(load_file(path))

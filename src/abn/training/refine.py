@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from abn import progress
@@ -93,19 +93,14 @@ def refine(
     engine.place(network).eval()
     network.requires_grad_(False)
     branch = network.attention_branch.requires_grad_(True)
-    optimiser = torch.optim.SGD(
-        branch.parameters(),
-        lr=params.lr,
-        momentum=params.momentum,
-        weight_decay=params.weight_decay,
-    )
+    optimiser = _optimiser(branch, params)
     history = [{"epoch": 0, **_evaluate(network, sets, engine)}]
     states = {0: copy.deepcopy(branch.state_dict())}
     for epoch in progress.track(range(1, params.epochs + 1), "refining", params.epochs):
-        loss = _train_epoch(network, sets.finetune, optimiser, params, engine, [seed, epoch])
+        _train_epoch(network, sets.finetune, optimiser, params, engine, [seed, epoch])
         if epoch % params.evaluate_every == 0 or epoch == params.epochs:
             found = _evaluate(network, sets, engine)
-            history.append({"epoch": epoch, "train_loss": loss, **found})
+            history.append({"epoch": epoch, **found})
             states[epoch] = copy.deepcopy(branch.state_dict())
     epoch, qualified = _choose(history, params.max_accuracy_drop)
     branch.load_state_dict(states[epoch])
@@ -130,6 +125,15 @@ def step(
     return loss.detach()
 
 
+def _optimiser(branch: nn.Module, params: Finetune) -> torch.optim.Optimizer:
+    weights = branch.parameters()
+    if params.optimiser == "adamw":
+        return torch.optim.AdamW(weights, lr=params.lr, weight_decay=params.weight_decay)
+    return torch.optim.SGD(
+        weights, lr=params.lr, momentum=params.momentum, weight_decay=params.weight_decay
+    )
+
+
 def _train_epoch(
     network: AttentionBranchNetwork,
     edited: EditedImages,
@@ -137,7 +141,7 @@ def _train_epoch(
     params: Finetune,
     engine: Engine,
     seed: list[int],
-) -> float:
+) -> None:
     network.attention_branch.train(params.batch_norm == "update")
     order = np.random.default_rng(seed).permutation(len(edited.targets))
     losses = []
@@ -150,7 +154,6 @@ def _train_epoch(
         raise AbnError(
             f"finetune: the loss of epoch {seed[-1]} is not finite; lower finetune.lr ({params.lr})"
         )
-    return loss
 
 
 @torch.inference_mode()
