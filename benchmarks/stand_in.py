@@ -1,8 +1,8 @@
 """Which stand-in for alignment finds badly aligned maps where there are no masks?
 
-Compares, on the training split of the prepared set with masks, what could be sorted by without
-them: the map's spread (normalised entropy), its mean, its disagreement with the perception branch's
-gradient × features, and the network's doubt. For each: Spearman's rank correlation with 1 − IoU
+Compares, on the training split of a prepared set with masks, what could be sorted by without them:
+the map's disagreement with the perception branch's gradients (what the pipeline takes), its spread
+(entropy), its mean, and the network's doubt. For each: Spearman's rank correlation with 1 − IoU
 over correctly classified images, and the mean IoU of the 20 images of each class that it would
 select, beside a random choice and the choice by the masks themselves.
 
@@ -16,11 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
-from torch.nn.functional import cosine_similarity
 
 from abn import params, paths
 from abn.attention import metrics
-from abn.attention.maps import coverage, spread
+from abn.attention.maps import coverage
 from abn.data import prepared
 from abn.data.loading import batch, chunks
 from abn.data.prepared import Prepared
@@ -28,6 +27,7 @@ from abn.model import checkpoint
 from abn.model.network import AttentionBranchNetwork
 from abn.training import engine
 from abn.training.engine import Engine
+from abn.training.saliency import disagreement
 
 IMAGES = 4000
 A_CLASS = 20
@@ -74,25 +74,18 @@ def _worst(values: NDArray[np.floating], classes: NDArray[np.int64]) -> NDArray[
 def _measure(
     network: AttentionBranchNetwork, data: Prepared, rows: NDArray[np.int64], machine: Engine
 ) -> dict[str, NDArray[np.floating]]:
-    with torch.no_grad():
-        features = network.feature_extractor(batch(data, rows, machine.device))
-        attention = network.attention_branch(features)
-    features.requires_grad_(True)
-    logits = network.perception_branch(features, attention.maps)
+    with torch.inference_mode():
+        outputs = network(batch(data, rows, machine.device))
+    masks = coverage(data.masks, rows, tuple(outputs.maps.shape[1:]))
+    mass = outputs.maps.flatten(1) / outputs.maps.sum((1, 2))[:, None]
     labels = torch.from_numpy(data.labels[rows])
-    logits.gather(1, labels[:, None]).sum().backward()
-    saliency = (features.grad * features).sum(1).relu().detach()
-    masks = coverage(data.masks, rows, tuple(attention.maps.shape[1:]))
-    maps = attention.maps
-    agreement = cosine_similarity(maps.flatten(1), saliency.flatten(1))
-    confidence = logits.detach().softmax(1).max(1).values
     return {
-        "masks": (1 - metrics.iou(maps, masks)).numpy(),
-        "spread": spread(maps).numpy(),
-        "mean": maps.mean((1, 2)).numpy(),
-        "gradient disagreement": 1 - agreement.numpy(),
-        "doubt": 1 - confidence.numpy(),
-        "correct": (logits.argmax(1) == labels).numpy().astype(np.float32),
+        "masks": (1 - metrics.iou(outputs.maps, masks)).numpy(),
+        "disagreement": disagreement(network, data, rows, machine),
+        "spread": -(mass * mass.log()).sum(1).numpy(),
+        "mean": outputs.maps.mean((1, 2)).numpy(),
+        "doubt": 1 - outputs.perception_logits.softmax(1).amax(1).numpy(),
+        "correct": (outputs.perception_logits.argmax(1) == labels).numpy().astype(np.float32),
     }
 
 

@@ -9,6 +9,7 @@ from abn.edits.tasks import write_tasks
 from abn.model import checkpoint
 from abn.stage import Stage, run
 from abn.training import engine
+from abn.training.saliency import disagreement
 from abn.training.tabulation import tabulate
 
 
@@ -21,6 +22,9 @@ def main(stage: Stage) -> None:
     with atomic.folder(paths.ATTENTION) as folder:
         maps_file = folder / "maps.npy"
         samples = tabulate(network, data, machine, maps_file)
+        if data.masks is None:
+            train = data.rows("train")
+            samples.loc[train, "disagreement"] = disagreement(network, data, train, machine)
         samples.to_csv(folder / "samples.csv", index=False, float_format="%.6g")
         chosen = selection.select(samples, params.selection, paths.SELECTED, params.seed)
         chosen[list(selection.COLUMNS)].to_csv(

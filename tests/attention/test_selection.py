@@ -26,7 +26,7 @@ def samples() -> pd.DataFrame:
             "class_name": [f"class {i % 5}" for i in range(n)],
             "correct": random.random(n) < 0.8,
             "alignment": random.random(n),
-            "spread": random.random(n),
+            "disagreement": random.random(n),
         }
     )
     # One class is far worse than the others, as sandals are.
@@ -73,8 +73,8 @@ def test_held_out_images_come_evenly_from_the_classes_and_serve_two_ends(
 def test_without_masks_the_stand_in_decides_and_the_reason_says_so(samples: pd.DataFrame) -> None:
     """A data set without masks is the usual case."""
     chosen = select(samples.assign(alignment=np.nan), _params(budget=10), NOWHERE, 1)
-    assert set(chosen["reason"]) == {"most spread attention"}
-    assert chosen["score"].equals(chosen["spread"])
+    assert set(chosen["reason"]) == {"attention map and gradients disagree"}
+    assert chosen["score"].equals(chosen["disagreement"])
 
 
 def test_the_same_seed_selects_the_same_roles(samples: pd.DataFrame) -> None:

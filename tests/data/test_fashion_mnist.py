@@ -61,9 +61,7 @@ def test_published_decoy_names_the_class_in_training_and_a_random_one_in_the_shi
         image = sample.image[..., 0]
         patches = {
             corner: image[at]
-            for corner, at in enumerate(
-                np.s_[y, x] for y in np.s_[:4, -4:] for x in np.s_[:4, -4:]
-            )
+            for corner, at in enumerate(np.s_[y, x] for y in np.s_[:4, -4:] for x in np.s_[:4, -4:])
         }
         own = [c for c, p in patches.items() if (p == 255 - 25 * sample.label).all()]
         if sample.split == "test_shifted":
@@ -111,7 +109,10 @@ def test_masks_can_be_withheld(default_params: Params) -> None:
 
 def test_asking_for_more_images_than_there_are_is_an_error(default_params: Params) -> None:
     """The message names the split and both numbers."""
-    data = {"root": str(ROOT / "data/raw/fashion_mnist"), "splits": {"train": 14000, "val": 10, "test": 5}}
+    data = {
+        "root": str(ROOT / "data/raw/fashion_mnist"),
+        "splits": {"train": 14000, "val": 10, "test": 5},
+    }
     params = changed(default_params, data=data)
     with pytest.raises(AbnError, match=r"train \+ val asks for 14010 images, .* has 14000"):
         open_fashion_mnist(params.data, 1)

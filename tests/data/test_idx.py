@@ -16,7 +16,11 @@ def _write(path: Path, content: bytes) -> Path:
 
 
 def _idx(array: np.ndarray) -> bytes:
-    return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    return (
+        bytes((0, 0, 8, array.ndim))
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + array.tobytes()
+    )
 
 
 def test_images_come_back_as_written(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from abn.model.build import Architecture, build
 from abn.model.network import AttentionBranchNetwork
 
 
-def _network(backbone: str = "resnet8", map_kernel: int = 1, channels: int = 1) -> AttentionBranchNetwork:
+def _network(
+    backbone: str = "resnet8", map_kernel: int = 1, channels: int = 1
+) -> AttentionBranchNetwork:
     torch.manual_seed(0)
     return build(Architecture(backbone, map_kernel, 5, channels))
 
@@ -25,11 +27,15 @@ def test_outputs_have_the_shapes_of_the_paper(
     assert ((outputs.maps > 0) & (outputs.maps < 1)).all()
 
 
-@pytest.mark.parametrize(("depth", "convolutions"), [(8, 5), (20, 13), (32, 21), (56, 37), (110, 73)])
+@pytest.mark.parametrize(
+    ("depth", "convolutions"), [(8, 5), (20, 13), (32, 21), (56, 37), (110, 73)]
+)
 def test_cifar_resnets_have_the_depth_they_are_named_after(depth: int, convolutions: int) -> None:
     """Of 6n+2 layers the extractor holds the stem and two of three stages."""
     extractor = _network(f"resnet{depth}").feature_extractor
-    layers = [m for m in extractor.modules() if isinstance(m, torch.nn.Conv2d) and m.kernel_size == (3, 3)]
+    layers = [
+        m for m in extractor.modules() if isinstance(m, torch.nn.Conv2d) and m.kernel_size == (3, 3)
+    ]
     assert len(layers) == convolutions
 
 

@@ -16,7 +16,7 @@ def to_grid(masks: NDArray[np.uint8], grid: tuple[int, int]) -> Tensor:
     Returns:
         float32 N×h×w in [0, 1]: the share of each cell that the mask covers.
     """
-    cover = torch.from_numpy(np.ascontiguousarray(masks)).float()
+    cover = torch.from_numpy(masks.astype(np.float32))
     return adaptive_avg_pool2d(cover, grid)
 
 
@@ -26,14 +26,3 @@ def coverage(
     """Give ``to_grid`` of the masks' ``rows``, reading them a chunk at a time."""
     pieces = [to_grid(masks[rows[i : i + chunk]], grid) for i in range(0, len(rows), chunk)]
     return torch.cat(pieces) if pieces else torch.zeros(0, *grid)
-
-
-def spread(maps: Tensor) -> Tensor:
-    """Give the normalised entropy of each map's mass, 0 (one cell) to 1 (even).
-
-    A stand-in for alignment where there are no masks: docs/results.md says how well it does.
-    """
-    mass = maps.flatten(1).clamp_min(1e-12)
-    share = mass / mass.sum(1, keepdim=True)
-    entropy: Tensor = -(share * share.log()).sum(1) / np.log(mass.shape[1])
-    return entropy

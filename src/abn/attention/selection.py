@@ -21,7 +21,7 @@ def select(samples: pd.DataFrame, params: Selection, manual: Path, seed: int) ->
 
     Args:
         samples: One row an image: image_id, split, class_name, correct, alignment (NaN where there
-            is no mask), spread.
+            is no mask), and where there are no masks at all disagreement (abn.training.saliency).
         params: Strategy, budget, holdout.
         manual: The people's own list, a CSV with the column image_id.
         seed: Decides which of the selection are held out.
@@ -30,13 +30,15 @@ def select(samples: pd.DataFrame, params: Selection, manual: Path, seed: int) ->
         AbnError: Nothing to select, or the manual list names unknown or misclassified images.
     """
     has_masks = bool(samples["alignment"].notna().any())
-    candidates = samples.assign(score=1 - samples["alignment"] if has_masks else samples["spread"])
+    candidates = samples.assign(
+        score=1 - samples["alignment"] if has_masks else samples["disagreement"]
+    )
     if params.strategy == "manual":
         chosen = _manual(candidates, manual)
         reason = "people's own choice"
     else:
         chosen = _worst_of_each_class(candidates, params.budget)
-        reason = "lowest IoU with the mask" if has_masks else "most spread attention"
+        reason = "lowest IoU with the mask" if has_masks else "attention map and gradients disagree"
     chosen = chosen.sort_values(["score", "image_id"], ascending=[False, True], kind="stable")
     chosen["rank"] = np.arange(1, len(chosen) + 1)
     chosen["reason"] = reason

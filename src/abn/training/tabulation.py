@@ -8,7 +8,7 @@ import torch
 from numpy.lib.format import open_memmap
 
 from abn.attention import metrics
-from abn.attention.maps import spread, to_grid
+from abn.attention.maps import to_grid
 from abn.data.prepared import Prepared
 from abn.model.network import AttentionBranchNetwork
 from abn.training.engine import Engine
@@ -32,7 +32,7 @@ def tabulate(
     Returns:
         A row an image, in the manifest's order: image_id, split, label, class_name; predicted,
         confidence, correct, and branch_predicted, branch_confidence of the attention branch's
-        class head; alignment (IoU with the mask; NaN where there is none) and spread of the map.
+        class head; alignment: IoU with the mask, NaN where there is none.
     """
     rows = np.arange(len(prepared.manifest))
     pieces = []
@@ -63,6 +63,5 @@ def _describe(found: Predictions, prepared: Prepared) -> pd.DataFrame:
             "branch_predicted": found.branch_probabilities.argmax(1),
             "branch_confidence": found.branch_probabilities.max(1),
             "alignment": alignment,
-            "spread": spread(maps).numpy(),
         }
     )
