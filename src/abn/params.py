@@ -120,6 +120,9 @@ class Train(Section):
     """step: a tenth after half and after three quarters of the epochs, as the authors do."""
     warmup: NonNegative
     """Epochs over which the learning rate rises from nothing."""
+    gate_jitter: Fraction
+    """Share of images whose map is replaced by a random smooth one before the perception branch, so
+    that it tolerates other maps than its own; 0 is the ABN as its authors trained it."""
 
 
 class Selection(Section):

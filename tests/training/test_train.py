@@ -8,6 +8,7 @@ from abn.errors import AbnError
 from abn.model.build import Architecture, build
 from abn.params import Params
 from abn.training import engine
+from abn.training.evaluation import accuracy
 from abn.training.train import Trainer
 from tests.conftest import changed
 
@@ -55,8 +56,6 @@ def test_the_best_epoch_by_validation_is_kept(
     tiny_params: Params, tiny_set: Prepared, tmp_path: Path
 ) -> None:
     """Never the last one for being last; never chosen on the test split."""
-    from abn.training.evaluation import accuracy
-
     trainer = _trainer(changed(tiny_params, train={"epochs": 4, "lr": 0.02}), tiny_set)
     history = trainer.fit(tmp_path / "c.pt")
     found = accuracy(trainer.network, tiny_set, tiny_set.rows("val"), trainer.engine)

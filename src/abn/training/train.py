@@ -19,8 +19,12 @@ from abn.model.network import AttentionBranchNetwork
 from abn.params import Train
 from abn.training.engine import Engine
 from abn.training.evaluation import accuracy
+from abn.training.jitter import jitter
 
 Row = dict[str, float]
+
+EPOCHS_AT_MOST = 1_000_003
+"""Keeps the random numbers of one seed's epochs apart from another's."""
 
 
 class Trainer:
@@ -85,10 +89,11 @@ class Trainer:
         order = np.random.default_rng([self.seed, epoch]).permutation(self.rows)
         steps = count(order, self.params.batch_size)
         pieces = progress.track(chunks(order, self.params.batch_size), f"epoch {epoch}", steps)
+        random = torch.Generator().manual_seed(self.seed * EPOCHS_AT_MOST + epoch)
         losses = []
         for step, piece in enumerate(pieces):
             lr = self._learning_rate(epoch - 1 + step / steps)
-            losses.append(self._step(piece, lr))
+            losses.append(self._step(piece, lr, random))
         attention, perception = torch.stack(losses).mean(0).tolist()
         if not math.isfinite(attention + perception):
             raise AbnError(
@@ -101,13 +106,16 @@ class Trainer:
             "perception_loss": perception,
         }
 
-    def _step(self, rows: NDArray[np.int64], lr: float) -> Tensor:
+    def _step(self, rows: NDArray[np.int64], lr: float, random: torch.Generator) -> Tensor:
         images = batch(self.prepared, rows, self.engine.device)
         labels = self.labels[rows]
         with self.engine.autocast():
-            outputs = self.network(images)
-        attention = cross_entropy(outputs.attention_logits.float(), labels)
-        perception = cross_entropy(outputs.perception_logits.float(), labels)
+            features = self.network.feature_extractor(images)
+            found = self.network.attention_branch(features)
+            gates = jitter(found.maps, self.params.gate_jitter, random)
+            logits = self.network.perception_branch(features, gates)
+        attention = cross_entropy(found.logits.float(), labels)
+        perception = cross_entropy(logits.float(), labels)
         self.optimiser.zero_grad()
         (attention + perception).backward()
         for group in self.optimiser.param_groups:
