@@ -12,7 +12,7 @@ from abn.data.sources.catalogue import open_source
 from abn.params import Params
 
 ROOT = Path(__file__).parents[1]
-TINY = {
+TINY: dict[str, dict[str, Any]] = {
     "runtime": {"threads": 1, "precision": "fp32", "device": "cpu", "batch_size": 64},
     "data": {
         "root": str(ROOT / "data/raw/fashion_mnist"),
@@ -51,3 +51,13 @@ def tiny_set(tiny_params: Params, tmp_path_factory: pytest.TempPathFactory) -> P
     data = tiny_params.data
     prepared.write(open_source(data, tiny_params.seed), data.image_size, folder)
     return prepared.load(folder)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's tables and no run: to copy, since making them takes a second."""
+    from mlflow import MlflowClient  # noqa: PLC0415 (1.4 s that most tests need not pay)
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path

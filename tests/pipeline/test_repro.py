@@ -1,39 +1,11 @@
 """The real pipeline through DVC, on a tiny set."""
 
 import json
-from pathlib import Path
 
-import pytest
 import yaml
 
-from tests.pipeline.rig import Repository
-
-STAGES = (
-    "prepare", "train_abn", "export_attention", "import_edits", "finetune_attention",
-    "analyze_channels", "report",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """A repository in which `dvc repro` ran once, committed."""
-    repository = Repository(tmp_path_factory.mktemp("pipeline"))
-    repository.dvc("repro")
-    repository.commit("first run")
-    return repository
-
-
-def _runs(repository: Repository, where: str = "") -> list[dict[str, str]]:
-    """Give name and status of MLflow's runs, read in a process of its own."""
-    script = (
-        "import json, mlflow; mlflow.set_tracking_uri('sqlite:///mlflow.db');"
-        "runs = mlflow.search_runs(search_all_experiments=True, output_format='list');"
-        "print('\\n' + json.dumps([dict(r.data.tags) | dict(r.data.params) |"
-        " {'name': r.info.run_name, 'status': r.info.status} for r in runs]))"
-    )
-    printed = repository.run("python", "-W", "ignore", "-c", script)
-    found: list[dict[str, str]] = json.loads(printed.strip().splitlines()[-1])
-    return found
+from abn.tracking import record
+from tests.pipeline.rig import STAGES, Repository
 
 
 def test_one_command_goes_from_the_source_to_the_report(finished: Repository) -> None:
@@ -52,28 +24,33 @@ def test_a_forced_rerun_gives_the_same_bits(finished: Repository) -> None:
 
 
 def test_a_changed_fine_tuning_reruns_nothing_before_it(finished: Repository) -> None:
-    """Fine-tuning, channels and report: the base model is not trained again."""
-    kept = finished.read("params.yaml")
-    finished.set_params(finetune={"lr": 0.01})
-    stale = yaml.safe_load(finished.dvc("status", "--json")).keys()
-    (finished.root / "params.yaml").write_text(kept, encoding="utf-8")
-    assert set(stale) == {"finetune_attention", "report"}
+    """Fine-tuning, and what comes after it: the base model is not trained again."""
+    with finished.changed(finetune={"lr": 0.01}):
+        stale = yaml.safe_load(finished.dvc("status", "--json"))
+    assert set(stale) == {"finetune_attention", "report"}  # channels as soon as the weights differ
 
 
-def test_each_stage_has_one_finished_run_and_the_pipeline_has_one(finished: Repository) -> None:
-    """What people compare in MLflow."""
-    runs = _runs(finished)
-    assert {run["status"] for run in runs} == {"FINISHED"}
-    names = [run["name"] for run in runs]
-    assert set(names) == {*STAGES, "pipeline"}
-    pipeline = next(run for run in runs if run["name"] == "pipeline")
-    assert pipeline["finetune.epochs"] == "4"
-    assert all(f"stage.{stage}" in pipeline for stage in STAGES)
+def test_each_stage_has_a_finished_run_and_the_pipeline_refers_to_it(finished: Repository) -> None:
+    """One run of the pipeline, by which people compare, with the params and runs of all stages."""
+    keys = {stage: _key(finished, stage) for stage in STAGES}
+    own = record.start_pipeline("abn", keys, {}, {}).key
+    runs = finished.runs()
+    (pipeline,) = [run.data for run in runs.values() if run.data.tags["abn.key"] == own]
+    assert pipeline.params["finetune.epochs"] == "4"
+    for stage, key in keys.items():
+        run = runs[pipeline.tags[f"stage.{stage}"]]
+        assert (run.info.run_name, run.info.status) == (stage, "FINISHED")
+        assert run.data.tags["abn.key"] == key
+
+
+def _key(repository: Repository, stage: str) -> str:
+    key: str = json.loads(repository.read(f"data/runs/{stage}.json"))["key"]
+    return key
 
 
 def test_metrics_and_plots_speak_to_dvc(finished: Repository) -> None:
     """`dvc metrics show` has before and after, by split."""
-    shown = json.loads(finished.dvc("metrics", "show", "--json"))["" if False else "workspace"]
+    shown = json.loads(finished.dvc("metrics", "show", "--json"))[""]
     refined = shown["data"]["reports/metrics/finetune_attention.json"]["data"]
     assert {"train", "val", "test", "held_out"} <= set(refined["before"])
     assert set(refined["before"]["test"]) == set(refined["after"]["test"])
@@ -82,32 +59,26 @@ def test_metrics_and_plots_speak_to_dvc(finished: Repository) -> None:
 
 def test_a_mistake_in_params_is_told_without_a_traceback(finished: Repository) -> None:
     """Line, key, what was found, what was expected."""
-    kept = finished.read("params.yaml")
-    finished.set_params(finetune={"lr": "fast"})
-    said = finished.dvc("repro", fails=True)
-    (finished.root / "params.yaml").write_text(kept, encoding="utf-8")
+    with finished.changed(finetune={"lr": "fast"}):
+        said = finished.dvc("repro", "finetune_attention", fails=True)
     assert "finetune.lr is 'fast'" in said
     assert "Traceback" not in said
 
 
-def test_a_whole_run_without_masks_from_an_export_file(tmp_path: Path) -> None:
+def test_a_whole_run_without_masks_from_an_export_file(finished: Repository) -> None:
     """The usual case: nobody has masks; people's edits come as an export, part is held out."""
-    repository = Repository(tmp_path)
-    repository.dvc("repro", "import_edits")
-    export = tmp_path / "data/edits/export.json"
-    people = json.loads(export.read_text(encoding="utf-8"))
-    (tmp_path / "data/annotations/export.json").write_text(json.dumps(people), encoding="utf-8")
+    people = json.loads(finished.read("data/edits/export.json"))
     selected = "image_id\n" + "".join(f"{task['data']['image_id']}\n" for task in people)
-    (tmp_path / "data/selected.csv").write_text(selected, encoding="utf-8")
-    repository.set_params(
-        data={"masks": False},
-        edits={"source": "annotations"},
-        selection={"strategy": "manual"},
-    )
-    repository.dvc("repro")
-    assert not (tmp_path / "data/prepared/masks.npy").exists()
-    metrics = json.loads(repository.read("reports/metrics/finetune_attention.json"))
+    with finished.changed(
+        data={"masks": False}, edits={"source": "annotations"}, selection={"strategy": "manual"}
+    ):
+        (finished.root / "data/annotations/export.json").write_text(
+            json.dumps(people), encoding="utf-8"
+        )
+        (finished.root / "data/selected.csv").write_text(selected, encoding="utf-8")
+        finished.dvc("repro")
+        assert not (finished.root / "data/prepared/masks.npy").exists()
+        metrics = json.loads(finished.read("reports/metrics/finetune_attention.json"))
     assert metrics["edited_images"] == len(people)
     assert "iou" in metrics["after"]["held_out"]
     assert "iou" not in metrics["after"]["test"]
-    assert "baselines" not in metrics

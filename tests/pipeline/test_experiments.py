@@ -1,0 +1,77 @@
+"""Experiments: in a queue with parallel workers, and in temporary workspaces."""
+
+import json
+import time
+
+import pytest
+from mlflow.entities import Run
+
+from tests.pipeline.rig import STAGES, Repository
+
+RATES = ("0.002", "0.003", "0.004")
+SECONDS_FOR_THE_QUEUE = 240
+
+
+@pytest.fixture(scope="module")
+def experiments(finished: Repository) -> dict[str, Run]:
+    """MLflow's runs of pipelines, by their finetune.lr: three from a queue, one more beside it."""
+    before = finished.runs()
+    finished.dvc("exp", "run", "--queue", "-S", f"finetune.lr={','.join(RATES)}")
+    finished.dvc("queue", "start", "-j", "2")
+    finished.dvc("exp", "run", "--temp", "-S", "finetune.lr=0.005")
+    _wait_for_queue(finished)
+    runs = [run for run in finished.runs().values() if run.info.run_id not in before]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    pipelines = [run for run in runs if run.info.run_name == "pipeline"]
+    assert len(pipelines) == 4
+    return {run.data.params["finetune.lr"]: run for run in pipelines}
+
+
+def _wait_for_queue(repository: Repository) -> None:
+    end = time.monotonic() + SECONDS_FOR_THE_QUEUE
+    while "Running" in (status := repository.dvc("queue", "status")) or "Queued" in status:
+        assert time.monotonic() < end, status
+        time.sleep(1)
+    assert status.count("Success") == len(RATES), status
+    repository.dvc("queue", "stop")
+
+
+def test_experiments_on_two_workers_stand_side_by_side_in_one_database(
+    finished: Repository, experiments: dict[str, Run]
+) -> None:
+    """One pipeline run each, also of a temporary workspace; they differ in what was varied."""
+    assert set(experiments) == {*RATES, "0.005"}
+    params = [run.data.params for run in experiments.values()]
+    differing = {name for name in params[0] if len({one[name] for one in params}) > 1}
+    assert differing == {"finetune.lr"}
+    for run in experiments.values():
+        assert run.data.tags["abn.dvc_experiment"]
+        artifacts = finished.root / "mlartifacts" / run.info.run_id / "artifacts"
+        assert (artifacts / "report.html").exists()
+    assert list((finished.root / ".dvc/tmp").rglob("mlflow.db")) == []
+
+
+def test_a_cached_stage_keeps_its_run(finished: Repository, experiments: dict[str, Run]) -> None:
+    """Experiments that share a stage refer to the run in which it was computed, and finished."""
+    runs = finished.runs()
+    for stage in STAGES:
+        of_stage = [runs[run.data.tags[f"stage.{stage}"]] for run in experiments.values()]
+        assert {run.info.run_name for run in of_stage} == {stage}
+        assert {run.info.status for run in of_stage} == {"FINISHED"}
+        shared = stage in ("prepare", "train_abn", "export_attention", "import_edits")
+        assert len({run.info.run_id for run in of_stage}) == (1 if shared else len(experiments))
+
+
+def test_what_was_computed_once_is_not_computed_again(
+    finished: Repository, experiments: dict[str, Run]
+) -> None:
+    """An experiment's parameters, and those before it, come from DVC's cache: no new run."""
+    before = finished.runs().keys()
+    with finished.changed(finetune={"lr": float(RATES[0])}):
+        finished.dvc("repro")
+        key = json.loads(finished.read("data/runs/report.json"))["key"]
+    finished.dvc("repro")
+    runs = finished.runs()
+    assert runs.keys() == before
+    report = runs[experiments[RATES[0]].data.tags["stage.report"]]
+    assert report.data.tags["abn.key"] == key
