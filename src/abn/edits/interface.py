@@ -17,7 +17,7 @@ SELECT = "Mark for editing"
 
 CONFIG = f"""<View>
   <View style="display: flex; gap: 1em; align-items: baseline">
-    <Header value="Where should the network look?  Brush"/>
+    <Header value="Look here:  brush"/>
     <BrushLabels name="{BRUSH}" toName="{IMAGE}">
       <Label value="{LABEL}" background="#ff3b30" hotkey="1"/>
     </BrushLabels>
