@@ -51,13 +51,13 @@ def _run(case: str, seed: int) -> dict[str, str]:
     overrides = [f"--set-param={one}" for one in (*CASES[case], f"seed={seed}")]
     command = ["dvc", "exp", "run", "--temp", "--force", "--name", name, *overrides]
     subprocess.run([*command, "--quiet"], check=True)
-    commit = subprocess.run(
-        ["dvc", "exp", "list", "--json"], check=True, capture_output=True, text=True
-    )
-    listed = json.loads(commit.stdout).values()
-    revisions = {one["name"]: one["rev"] for some in listed for one in some}
+    listed = subprocess.run(
+        ["git", "for-each-ref", "--format=%(objectname) %(refname:lstrip=-1)", "refs/exps"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    commits = {line.split()[1]: line.split()[0] for line in listed.stdout.splitlines()}
     shown = subprocess.run(
-        ["git", "show", f"{revisions[name]}:reports/metrics/finetune_attention.json"],
+        ["git", "show", f"{commits[name]}:reports/metrics/finetune_attention.json"],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     return {"case": case, "seed": str(seed), **_figures(json.loads(shown.stdout))}

@@ -75,10 +75,8 @@ def contrast(maps: Tensor, masks: Tensor) -> Tensor:
     inside = (masks > 0.5).flatten(1).float()
     outside = 1 - inside
     flat = maps.flatten(1)
-    within = (flat * inside).sum(1) / inside.sum(1)
-    without = (flat * outside).sum(1) / outside.sum(1)
-    difference: Tensor = within - without
-    return difference
+    within: Tensor = (flat * inside).sum(1) / inside.sum(1)
+    return within - (flat * outside).sum(1) / outside.sum(1)
 
 
 METRICS: dict[str, Metric] = {
@@ -99,15 +97,14 @@ def summary(maps: Tensor, masks: Tensor) -> dict[str, float]:
     }
 
 
-def best_constant_map(masks: Tensor, thresholds: Tensor | None = None) -> Tensor:
+def best_constant_map(masks: Tensor) -> Tensor:
     """Give the one map h×w, of 0 and 1, with the highest mean IoU over ``masks`` for all images.
 
     Sought among the level sets of the masks' mean, which hold the best map where cells matter by
     how often they are covered; the honest bar where objects lie at the same place.
     """
     mean = masks.mean(0)
-    levels = torch.linspace(0.02, 0.98, 49) if thresholds is None else thresholds
-    candidates = [(mean > level).float() for level in levels]
+    candidates: list[Tensor] = [(mean > level).float() for level in torch.linspace(0.02, 0.98, 49)]
     scores = [iou(c.expand_as(masks), masks).nanmean().nan_to_num() for c in candidates]
     return candidates[int(torch.stack(scores).argmax())]
 
