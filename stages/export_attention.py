@@ -32,6 +32,7 @@ def main(stage: Stage) -> None:
         )
         rows = chosen.index.to_numpy()
         maps = np.load(maps_file, mmap_mode="r")
+        chosen["sha256"] = data.manifest["sha256"]
         tasks = [
             {**row, "predicted": data.classes[row["predicted"]]}
             for row in chosen.to_dict("records")

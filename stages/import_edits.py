@@ -23,10 +23,10 @@ def main(stage: Stage) -> None:
         export = folder / "export.json"
         if edits.source == "simulated":
             task_file.write(export, _simulated(images, edits.simulated, stage.seed))
-            imported = importer.import_edits([export], images, edits.merge)
+            imported = importer.import_edits([export], images, edits.merge, edits.stale)
         else:
             files = importer.exports(paths.ANNOTATIONS)
-            imported = importer.import_edits(files, images, edits.merge)
+            imported = importer.import_edits(files, images, edits.merge, edits.stale)
             importer.combine(files, export)
         np.save(folder / "targets.npy", imported.targets)
         atomic.write_csv(folder / "edits.csv", imported.rows, importer.COLUMNS)
@@ -34,6 +34,8 @@ def main(stage: Stage) -> None:
 
 
 def _images() -> importer.Images:
+    manifest = _table(paths.PREPARED / "manifest.csv")
+    shown = next(task_file.read(paths.ATTENTION / "tasks.json"), None)
     samples = _table(paths.ATTENTION / "samples.csv")
     selection = _table(paths.ATTENTION / "selection.csv")
     return importer.Images(
@@ -41,6 +43,8 @@ def _images() -> importer.Images:
         splits=[row["split"] for row in samples],
         roles={row["image_id"]: row["role"] for row in selection},
         maps=np.load(paths.ATTENTION / "maps.npy", mmap_mode="r"),
+        model=shown["data"]["model"] if shown else None,
+        digests={row["image_id"]: row["sha256"] for row in manifest},
     )
 
 

@@ -1,7 +1,10 @@
 """The command ``abn``: what people do beside ``dvc repro``; each is a call into the library."""
 
+import json
 import sys
-from typing import Annotated
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +21,16 @@ annotate = typer.Typer(
 )
 app.add_typer(annotate, name="annotate")
 
+WIDTH_OF_A_PIPE = 10_000
+"""Columns where no terminal says how many: no line is broken."""
+
+
+class Format(StrEnum):
+    """How predictions are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
 
 def main() -> None:
     """Run the command line; what a user can mend is said in one line, with exit status 1."""
@@ -26,6 +39,52 @@ def main() -> None:
     except AbnError as error:
         print(f"abn: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+@app.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.")],
+    model: Annotated[
+        str, typer.Option(help="refined, base, or the path of a .safetensors file.")
+    ] = "refined",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for overlays: the image under its attention map.")
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+) -> None:
+    """Classify images and show where the network looks; exit status 1 if one can't be read."""
+    from abn import params, prediction  # noqa: PLC0415
+    from abn.model import checkpoint  # noqa: PLC0415
+    from abn.training import engine  # noqa: PLC0415
+
+    every = params.load()
+    network, card = checkpoint.load(prediction.model_file(model))
+    machine = engine.start(every.runtime, every.seed)
+    files, failed = prediction.find(images)
+    results = [*prediction.predict(network, card, files, machine, out), *failed]
+    described = prediction.describe(card.name, results)
+    if form is Format.JSON:
+        print(json.dumps(described, indent=1))
+    else:
+        _print_table(described)
+    if described["unreadable"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor() -> None:
+    """Check installation, services and data, and say how to mend what is wrong."""
+    from abn.doctor import examine  # noqa: PLC0415
+
+    colours = {"ok": "green", "note": "yellow", "problem": "red"}
+    problems = 0
+    for state, text, remedy in examine():
+        problems += state == "problem"
+        typer.echo(typer.style(f"{state:<9}", fg=colours[state]) + text)
+        if remedy:
+            typer.echo(f"{'':9}→ {remedy}")
+    if problems:
+        raise typer.Exit(1)
 
 
 @annotate.command()
@@ -82,6 +141,25 @@ def pull() -> None:
     with client.connect() as server:
         print(pulling.pull(server, paths.ANNOTATIONS, paths.SELECTED, key).summary())
     print(pulling.next_steps(paths.ANNOTATIONS))
+
+
+def _print_table(described: dict[str, Any]) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table("file", "class", "confidence", "overlay", box=None, pad_edge=False)
+    for one in described["images"]:
+        cells = (one["file"], one["class"], f"{one['confidence']:.3f}", one["overlay"] or "")
+        table.add_row(*map(_printable, cells))
+    for one in described["unreadable"]:
+        table.add_row(_printable(one["file"]), "unreadable:", _printable(one["reason"]))
+    whole = None if sys.stdout.isatty() else WIDTH_OF_A_PIPE
+    Console(width=whole, markup=False, highlight=False, emoji=False).print(table)
+
+
+def _printable(name: str) -> str:
+    """Replace what a terminal would obey and what no encoding has."""
+    return "".join(sign if sign.isprintable() else "�" for sign in name)
 
 
 if __name__ == "__main__":

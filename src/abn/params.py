@@ -151,6 +151,8 @@ class Edits(Section):
     source: Literal["simulated", "annotations"]
     merge: Literal["latest", "mean", "agreement"]
     """Several annotators of one image: the latest one, their mean, or what they agree on."""
+    stale: Literal["keep", "rebase", "drop"]
+    """Edits of an earlier model's map: as they are, the strokes on the present map, or refused."""
     simulated: Simulated
 
 

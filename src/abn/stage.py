@@ -4,6 +4,7 @@
 parameter that is not named there cannot be read.
 """
 
+import errno
 import hashlib
 import json
 import math
@@ -29,6 +30,7 @@ from abn.tracking.provenance import source_tags
 from abn.tracking.record import Status
 from abn.tracking.run import Run
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 EXIT_SIGTERM = 128 + signal.SIGTERM
 EXIT_SIGINT = 128 + signal.SIGINT
 
@@ -136,6 +138,14 @@ def run(name: str, main: Callable[[Stage], None]) -> None:
         _run(name, main)
     except AbnError as error:
         say(f"{name}: {error}")
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        say(
+            f"{name}: {error.strerror}{f' ({error.filename})' if error.filename else ''}; "
+            f"free space and run again: dvc repro {name}"
+        )
         sys.exit(1)
     except KeyboardInterrupt:
         say(f"{name}: interrupted")

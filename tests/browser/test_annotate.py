@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.label_studio.server import GRID, Studio, image_id, key, studio, studio_process
 
 from abn import paths
 from abn.edits import brush_rle, importer, targets, task_file
@@ -15,6 +14,7 @@ from abn.edits.label_studio import client
 from abn.edits.label_studio.project import Project
 from abn.edits.label_studio.pull import pull
 from abn.edits.label_studio.push import push
+from tests.label_studio.server import GRID, Studio, image_id, key, studio, studio_process
 
 __all__ = ["key", "studio", "studio_process"]
 

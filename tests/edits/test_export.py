@@ -8,6 +8,7 @@ import pytest
 
 from abn.edits import brush_rle, interface
 from abn.edits.export import Edit, Rejection, read_edits
+from abn.errors import AbnError
 from tests.edits.exports import SIDE, annotation, brush, choice, painted, shape, task
 
 BAND = painted((2, 5, 255))
@@ -34,14 +35,16 @@ def test_soft_brush_values_are_kept_exactly() -> None:
 def test_an_edit_says_whose_it_is() -> None:
     """Task, image, annotation, annotator, time and lead time are the export's."""
     edit = only_edit(brush(BAND))
-    assert (edit.task, edit.image_id, edit.annotation) == (12, "train-00001", 70)
-    assert (edit.annotator, edit.updated_at) == ("3", "2026-01-02T10:00:30.500000Z")
-    assert edit.lead_time == 12.5
+    of = edit.provenance
+    assert (of.task, of.image_id, of.annotation) == (12, "train-00001", 70)
+    assert (of.annotator, of.updated_at) == ("3", "2026-01-02T10:00:30.500000Z")
+    assert of.lead_time == 12.5
+    assert (of.model, of.sha256) == (None, None)
 
 
 def test_the_annotator_may_be_an_object() -> None:
     """Of a user given as an object the id is taken, not the address."""
-    assert only_edit(completed_by={"id": 8, "email": "a@b.c"}).annotator == "8"
+    assert only_edit(completed_by={"id": 8, "email": "a@b.c"}).provenance.annotator == "8"
 
 
 def test_regions_are_joined_by_their_maximum() -> None:
@@ -53,6 +56,55 @@ def test_regions_are_joined_by_their_maximum() -> None:
 def test_an_empty_result_says_nowhere() -> None:
     """An annotation without regions is an edit that is zero everywhere."""
     np.testing.assert_array_equal(only_edit().painted, painted())
+
+
+SHOWN = painted((8, 9, 40))
+OTHER = {"id": 8, "model_version": "model-b", "result": [brush(BAND)]}
+PARENT = {"id": 9, "model_version": "model-a", "result": [brush(SHOWN)]}
+ON_A = {"image_id": "train-00001", "model": "model-a"}
+
+
+@pytest.mark.parametrize(
+    ("parent", "predictions"),
+    [(9, [OTHER, PARENT]), (None, [OTHER, PARENT]), (7, [8, OTHER, PARENT]), (9, [None, PARENT])],
+)
+def test_the_map_that_was_shown(parent: int | None, predictions: list[Any]) -> None:
+    """It is the annotation's parent prediction, or else the prediction of the task's model."""
+    made = annotation(brush(BAND), parent_prediction=parent)
+    (edit,) = read_edits([task(made, data=ON_A, predictions=predictions)], SIDE)
+    assert isinstance(edit, Edit)
+    np.testing.assert_array_equal(edit.shown(), SHOWN)
+
+
+BROKEN = {**PARENT, "result": [brush(SHOWN, original_width=8)]}
+
+
+@pytest.mark.parametrize(
+    ("predictions", "message"),
+    [
+        ([], "predictions: the map that was shown is not in the export"),
+        ([9, 8], "predictions: the map that was shown is not in the export"),
+        ("foo", "predictions: the map that was shown is not in the export"),
+        ([OTHER], "predictions: the map that was shown is not in the export"),
+        ([OTHER, BROKEN], r"predictions\.1\.result\.0\.original_width: is 8, must be 16"),
+        ([{"id": 9, "result": []}], r"predictions\.0\.result: is \[\]"),
+    ],
+)
+def test_a_map_that_was_shown_and_cannot_be_had(predictions: Any, message: str) -> None:
+    """The edit can be read all the same; who asks for the map learns what is wrong, and where."""
+    (edit,) = read_edits([task(annotation(), data=ON_A, predictions=predictions)], SIDE)
+    assert isinstance(edit, Edit)
+    with pytest.raises(AbnError, match=message):
+        edit.shown()
+
+
+def test_whether_the_shown_map_was_deleted() -> None:
+    """Only if each region says that it was drawn anew, or there is none."""
+    assert only_edit().from_nothing
+    assert only_edit(brush(BAND, origin="manual")).from_nothing
+    assert not only_edit(brush(BAND), brush(BAND, origin="prediction")).from_nothing
+    assert not only_edit(brush(BAND, origin="prediction-changed")).from_nothing
+    assert not only_edit(lacking(brush(BAND), "origin")).from_nothing
 
 
 @pytest.mark.parametrize("regions", [[choice()], [brush(BAND), choice()]])
@@ -165,6 +217,11 @@ GOOD = annotation(brush(BAND))
         (task({**GOOD, "updated_at": "2026-01-02T10:00:00"}), "annotations.0.updated_at", "zone"),
         (task({**GOOD, "updated_at": 5}), "annotations.0.updated_at", "is 5"),
         (task({**GOOD, "lead_time": -1}), "annotations.0.lead_time", "is -1"),
+        (
+            task({**GOOD, "parent_prediction": "9"}),
+            "annotations.0.parent_prediction",
+            "is '9'",
+        ),
         (task({**GOOD, "id": True}), "annotations.0.id", "is True"),
         (task({**GOOD, "result": "foo"}), "annotations.0.result", "is 'foo'"),
         (task(None), "annotations.0", "is None"),
@@ -189,6 +246,8 @@ def test_an_annotation_that_cannot_be_used(raw: Any, field: str, reason: str) ->
         (task(GOOD, data="train-00001.png"), ("12", ""), "data"),
         (task(GOOD, data={}), ("12", ""), "data.image_id"),
         (task(GOOD, image_id="../../x"), ("12", ""), "data.image_id"),
+        (task(GOOD, data={"image_id": "a", "model": 5}), ("12", ""), "data.model"),
+        (task(GOOD, data={"image_id": "a", "sha256": "abc"}), ("12", ""), "data.sha256"),
         (task(GOOD, image_id="a\n"), ("12", ""), "data.image_id"),
         (task(GOOD, image_id="\ud800"), ("12", ""), "data.image_id"),
     ],

@@ -4,6 +4,7 @@ import copy
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 
 from abn.edits import importer, targets, task_file
+from abn.edits.stale import Stale
 from abn.errors import AbnError
 from tests.edits.exports import GRID, annotation, brush, choice, painted, shape, task
 
-MUTATIONS = 10_000
+MUTATIONS = 1_000
 IDS = ["train-00001", "train-00002", "train-00003", "val-00000", "train-00004"]
 MAPS = np.linspace(0, 1, len(IDS) * GRID * GRID).reshape(-1, GRID, GRID).astype(np.float16)
 IMAGES = importer.Images(
@@ -38,9 +40,13 @@ def small_canvas(monkeypatch: pytest.MonkeyPatch) -> None:
 def imported(tmp_path: Path) -> Callable[..., importer.Imported]:
     """Give a function that imports tasks."""
 
-    def run(*tasks: Any, merge: importer.Merge = "latest") -> importer.Imported:
+    def run(
+        *tasks: Any, merge: importer.Merge = "latest", stale: Stale = "rebase", **images: Any
+    ) -> importer.Imported:
         task_file.write(tmp_path / "export.json", tasks)
-        return importer.import_edits([tmp_path / "export.json"], IMAGES, merge)
+        return importer.import_edits(
+            [tmp_path / "export.json"], replace(IMAGES, **images), merge, stale
+        )
 
     return run
 
@@ -72,7 +78,7 @@ def test_an_accepted_row_says_who_when_and_how_much(imported: Import) -> None:
     """Annotator, time, lead time, origin and the share of the map that was changed."""
     row = imported(task(annotation(brush(TOP)))).rows[1]
     target = np.repeat([1.0, 1.0, 0.0, 0.0], GRID).reshape(GRID, GRID)
-    assert row | {"role": "choose", "reason": None} == {
+    assert row == {
         "image_id": "train-00001",
         "role": "choose",
         "annotator": "3",
@@ -81,9 +87,11 @@ def test_an_accepted_row_says_who_when_and_how_much(imported: Import) -> None:
         "origin": "annotation",
         "changed": (np.abs(target - OWN["train-00001"]) > 1 / 255).mean(),
         "agreement": None,
+        "stale": "",
         "status": "accepted",
-        "reason": None,
+        "reason": "",
     }
+    assert set(row) == set(importer.COLUMNS)
 
 
 @pytest.mark.parametrize("image_id", ["train-00001", "train-00003"])
@@ -184,6 +192,118 @@ def test_metrics(imported: Import) -> None:
     }  # fmt: skip
 
 
+DIGEST = {"image_id": "train-00001", "sha256": "a" * 64}
+
+
+def test_an_edit_of_an_image_that_has_changed_is_rejected(imported: Import) -> None:
+    """The digest in the task must be the manifest's; a task or an image without one is taken."""
+    good = task(annotation(brush(TOP)), image_id="train-00002")
+    changed_ = task(annotation(brush(TOP)), id=13, data=DIGEST)
+    result = imported(good, changed_, digests={"train-00001": "b" * 64, "train-00002": "c" * 64})
+    assert [row["status"] for row in result.rows[1:]] == ["rejected", "accepted"]
+    assert result.rows[1]["reason"] == (
+        "task 13, data.sha256: the image has changed since it was edited: edit it anew"
+    )
+    for digests in ({}, {"train-00001": "a" * 64}):
+        assert imported(changed_, digests=digests).rows[1]["status"] == "accepted"
+
+
+SHOWN = painted((0, 3, 90), (8, 11, 200))
+STROKE = painted((0, 3, 90), (4, 7, 255))
+"""SHOWN with a stroke painted below its first band, and its second one erased."""
+
+
+def stale_task(*regions: Any, **changes: Any) -> dict[str, Any]:
+    """Give a task that was made with an earlier model, and edited."""
+    shown = {"id": 9, "model_version": "model-a", "result": [brush(SHOWN)]}
+    data = {"image_id": "train-00001", "model": "model-a"}
+    return task(annotation(*regions), **{"data": data, "predictions": [shown], **changes})
+
+
+def edited(canvas: Any) -> dict[str, Any]:
+    return brush(canvas, origin="prediction-changed")
+
+
+def on_grid(canvas: Any) -> Any:
+    return targets.from_canvas(canvas, GRID)
+
+
+REBASED = np.stack([OWN["train-00001"][0], np.ones(GRID), np.zeros(GRID), OWN["train-00001"][3]])
+NO_MAP = "predictions: the map that was shown is not in the export"
+
+
+@pytest.mark.parametrize(
+    ("made", "how", "target", "stale", "reason"),
+    [
+        (stale_task(edited(STROKE)), "keep", on_grid(STROKE), "kept", ""),
+        (stale_task(edited(STROKE)), "rebase", REBASED, "rebased", ""),
+        (
+            stale_task(edited(STROKE), predictions=[9]), "rebase", on_grid(STROKE), "kept",
+            f"task 12: not rebased: {NO_MAP}",
+        ),
+        (
+            stale_task(), "rebase", on_grid(painted()), "kept",
+            "task 12: not rebased: drawn anew, the map shown was deleted",
+        ),
+        (
+            stale_task(choice()), "keep", on_grid(SHOWN), "kept",
+            "task 12: model-a's map is called fine",
+        ),
+        (
+            stale_task(choice()), "rebase", on_grid(SHOWN), "kept",
+            "task 12: model-a's map is called fine",
+        ),
+    ],
+)  # fmt: skip
+def test_a_stale_edit(
+    imported: Import, made: Any, how: Stale, target: Any, stale: str, reason: str
+) -> None:
+    """It becomes what edits.stale says, and edits.csv says what became of it."""
+    result = imported(made, model="model-b", stale=how)
+    row = result.rows[1]
+    assert (row["status"], row["stale"], row["reason"]) == ("accepted", stale, reason)
+    np.testing.assert_allclose(result.targets[0], target, atol=1 / 255)
+
+
+@pytest.mark.parametrize(
+    ("made", "how", "reason"),
+    [
+        (
+            stale_task(edited(STROKE)), "drop",
+            "made on the map of model-a, the model is model-b; edits.stale: drop",
+        ),
+        (stale_task(choice(), predictions=[]), "keep", f"calls a map of model-a fine; {NO_MAP}"),
+        (stale_task(choice(), predictions=[]), "rebase", f"calls a map of model-a fine; {NO_MAP}"),
+    ],
+)  # fmt: skip
+def test_a_stale_edit_that_is_dropped(imported: Import, made: Any, how: Stale, reason: str) -> None:
+    """It is listed with its reason, and the others are taken."""
+    result = imported(made, task(annotation(), image_id="train-00002"), model="model-b", stale=how)
+    row = result.rows[1]
+    assert (row["status"], row["stale"]) == ("rejected", "dropped")
+    assert row["reason"] == f"task 12, data.model: {reason}"
+    assert result.metrics["accepted"] == 1
+
+
+@pytest.mark.parametrize("model", ["model-a", None])
+def test_an_edit_of_the_present_models_map_is_not_stale(imported: Import, model: Any) -> None:
+    """Nor is one where the present model is unknown, or that doesn't say of which model it is."""
+    for made in (stale_task(edited(STROKE)), task(annotation(edited(STROKE)))):
+        result = imported(made, model=model, stale="drop")
+        assert (result.rows[1]["status"], result.rows[1]["stale"]) == ("accepted", "")
+
+
+def test_stale_and_fresh_edits_of_one_image_are_merged(imported: Import) -> None:
+    """What became of each that counts is said: only of the latest, if that is the one that does."""
+    fresh = task(
+        annotation(brush(ALL), id=80, updated_at="2026-02-01T00:00:00Z"),
+        data={"image_id": "train-00001", "model": "model-b"}, id=13,
+    )  # fmt: skip
+    tasks = (fresh, stale_task(edited(STROKE)), stale_task(id=14))
+    assert imported(*tasks, model="model-b", merge="mean").rows[1]["stale"] == "kept+rebased"
+    assert imported(*tasks, model="model-b", merge="latest").rows[1]["stale"] == ""
+
+
 def test_nothing_usable_is_an_error_that_counts_the_reasons(imported: Import) -> None:
     """The reasons come most frequent first."""
     bad = annotation(brush(TOP, original_width=64))
@@ -249,6 +369,7 @@ WHOLE = [
         annotation(choice(), id=75),
         image_id="train-00003", id=14,
     ),
+    stale_task(edited(STROKE), id=15),
 ]  # fmt: skip
 STRANGE = [
     None,
@@ -312,12 +433,14 @@ def test_mutated_exports_never_crash_and_never_give_an_impossible_target(tmp_pat
     random_ = random.Random(1)
     path = tmp_path / "export.json"
     merges: list[importer.Merge] = ["latest", "mean", "agreement"]
+    stales: list[Stale] = ["rebase", "keep"]
+    images = replace(IMAGES, model="model-b", digests={"train-00001": "a" * 64})
     refusals = []
     for n in range(MUTATIONS):
         path.unlink(missing_ok=True)
         path.write_bytes(mutated(random_))
         try:
-            result = importer.import_edits([path], IMAGES, merges[n % 3])
+            result = importer.import_edits([path], images, merges[n % 3], stales[n % 2])
         except AbnError as error:
             refusals.append(str(error))
             continue

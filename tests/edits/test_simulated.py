@@ -46,7 +46,7 @@ def paint(
     params = Simulated.model_validate({"feedback": feedback, "imprecision": imprecision})
     edits = list(read_edits(simulated.annotate(to_do, IDS, shown, params, 1), SIDE))
     assert all(isinstance(edit, Edit) for edit in edits)
-    return {edit.image_id: edit.painted for edit in edits}  # type: ignore[union-attr,misc]
+    return {edit.provenance.image_id: edit.painted for edit in edits}  # type: ignore[union-attr,misc]
 
 
 def enlarged(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -110,6 +110,17 @@ def test_an_image_without_mask_is_skipped(to_do: list[dict[str, Any]]) -> None:
     shown = masks()
     shown[2] = 0
     assert list(paint(to_do, shown, "right")) == [*IDS[:2], *IDS[3:]]
+
+
+def test_its_export_holds_the_maps_that_were_shown(to_do: list[dict[str, Any]]) -> None:
+    """As a server's does: once the model is another, the strokes can be told from its map."""
+    params = Simulated.model_validate({"feedback": "right", "imprecision": 0.0})
+    for edit in read_edits(simulated.annotate(to_do, IDS, masks(), params, 1), SIDE):
+        assert isinstance(edit, Edit)
+        assert edit.provenance.model == "key"
+        assert not edit.from_nothing
+        expected = targets.to_canvas(np.full((GRID, GRID), 0.4, np.float16))
+        np.testing.assert_array_equal(edit.shown(), expected)
 
 
 def test_a_single_image_cannot_be_shuffled(to_do: list[dict[str, Any]]) -> None:

@@ -13,7 +13,13 @@ from abn.edits import brush_rle, interface, targets, task_file, tasks
 GRID = 6
 SIDE = targets.canvas_side(GRID)
 ROWS = [
-    {"image_id": f"train-{n:05}", "class_name": "Coat", "predicted": "Bag", "rank": n + 1}
+    {
+        "image_id": f"train-{n:05}",
+        "class_name": "Coat",
+        "predicted": "Bag",
+        "rank": n + 1,
+        "sha256": f"{n:064}",
+    }
     for n in range(3)
 ]
 MAPS = np.linspace(0, 1, 3 * GRID * GRID).reshape(3, GRID, GRID).astype(np.float16)
@@ -76,6 +82,7 @@ def test_tasks_name_image_model_and_place(folder: Path) -> None:
         "predicted": "Bag",
         "model": "model-1",
         "rank": 1,
+        "sha256": "0" * 64,
     }
     predictions = [task["predictions"][0] for task in read_back]
     assert [one["model_version"] for one in predictions] == ["model-1"] * 3

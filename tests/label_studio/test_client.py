@@ -7,7 +7,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from tests.label_studio.server import Studio, free_port
 
 from abn import paths
 from abn.edits.label_studio import client
@@ -15,6 +14,7 @@ from abn.edits.label_studio.project import need
 from abn.edits.label_studio.pull import status
 from abn.edits.label_studio.push import push
 from abn.errors import AbnError
+from tests.label_studio.server import Studio, free_port
 
 WRONG_TOKENS = ["0" * 40, "not a token", "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjEwfQ.e30", "ü"]
 

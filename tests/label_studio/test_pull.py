@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from tests.label_studio.server import GRID, Studio, free_port, image_id
 
 from abn import paths
 from abn.edits import brush_rle, importer, interface, targets
@@ -21,6 +20,7 @@ from abn.edits.label_studio import pull as pulling
 from abn.edits.label_studio.pull import Pulled, Status, next_steps, pull, status
 from abn.edits.label_studio.push import push
 from abn.errors import AbnError
+from tests.label_studio.server import GRID, Studio, free_port, image_id
 
 SNAPSHOT = paths.ANNOTATIONS / "export.json"
 SIDE = targets.canvas_side(GRID)

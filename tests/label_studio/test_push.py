@@ -9,13 +9,13 @@ import time
 
 import httpx
 import pytest
-from tests.label_studio.server import Studio, image_id
 
 from abn.edits import interface
 from abn.edits.label_studio import client
 from abn.edits.label_studio.project import find
 from abn.edits.label_studio.push import Pushed, push
 from abn.errors import AbnError
+from tests.label_studio.server import Studio, image_id
 
 MALFORMED = ["", "[]", "{}", '[{"data": {}}]', '[{"data": {"image_id": "a"}}]', "[1]"]
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from tests.label_studio.server import free_port, migrated_data
 
 from abn.edits.label_studio import server
 from abn.errors import AbnError
+from tests.label_studio.server import free_port, migrated_data
 
 ABN = [sys.executable, "-m", "abn.cli"]
 

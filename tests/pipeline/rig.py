@@ -77,7 +77,7 @@ class Repository:
     def run(self, *command: str, fails: bool = False) -> str:
         """Run a command here; it must succeed, or fail where that is what is expected."""
         process = self.start(*command)
-        status = process.wait(300)
+        status = process.wait(600)
         said = (self.root / ".git/said").read_text(encoding="utf-8")
         assert (status != 0) == fails, f"{' '.join(command)}\n{said}"
         return said

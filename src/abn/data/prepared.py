@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from abn import atomic, progress
+from abn.data import arrays
 from abn.data.source import Sample, Source
 from abn.errors import AbnError
 
@@ -61,10 +61,8 @@ def write(source: Source, image_size: int, folder: Path) -> dict[str, Any]:
     """
     with atomic.folder(folder) as aside:
         shape = (source.total, image_size, image_size)
-        images = open_memmap(aside / "images.npy", "w+", np.uint8, (*shape, source.channels))
-        masks = (
-            open_memmap(aside / "masks.npy", "w+", np.uint8, shape) if source.has_masks else None
-        )
+        images = arrays.create(aside / "images.npy", (*shape, source.channels), np.uint8)
+        masks = arrays.create(aside / "masks.npy", shape, np.uint8) if source.has_masks else None
         entries = []
         samples = progress.track(source.samples, "preparing images", source.total)
         for row, sample in enumerate(samples):

@@ -1,13 +1,15 @@
 """One reader of Label Studio's JSON exports: each annotation is an edit or a listed rejection.
 
 Every field is checked before it is used. Images are matched by ``data.image_id`` alone.
-Cancelled annotations, drafts and predictions are no edits and left out.
+Cancelled annotations, drafts and predictions are no edits and left out; a prediction is read only
+to know the map on which an edit was made.
 """
 
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
@@ -19,8 +21,8 @@ from abn.errors import AbnError
 
 
 @dataclass(frozen=True)
-class Edit:
-    """What one annotator made of one image's map."""
+class Provenance:
+    """Whose edit it is, of which image and of which model's map."""
 
     task: int
     image_id: str
@@ -32,13 +34,29 @@ class Edit:
     """Seconds."""
     simulated: bool
     """Not made by a person."""
-    painted: NDArray[np.uint8] | None
-    """uint8 side×side, 0 to 255; None where the annotator says that the map is fine as it is."""
+    model: str | None
+    """Name of the model whose map was edited; None where the task doesn't say."""
+    sha256: str | None
+    """Digest of the prepared image that was shown; None where the task has none."""
 
     @property
     def instant(self) -> datetime:
         """When the annotation was last changed."""
         return datetime.fromisoformat(self.updated_at)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What one annotator made of one image's map."""
+
+    provenance: Provenance
+    painted: NDArray[np.uint8] | None
+    """uint8 side×side, 0 to 255; None where the annotator says that the map is fine as it is."""
+    from_nothing: bool
+    """Whether the map that was shown was deleted: then all of ``painted`` is the annotator's."""
+    shown: Callable[[], NDArray[np.uint8]]
+    """Decode the map that the annotator was shown, uint8 side×side: the annotation's parent
+    prediction, or that of the task's model. Raises ``AbnError`` where the export lacks it."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +70,8 @@ class Rejection:
     field: str
     """Path to what is wrong, within the task."""
     reason: str
+    stale: bool = False
+    """Usable but for being made on another model's map."""
 
 
 def read_edits(tasks: Iterable[Any], side: int) -> Iterator[Edit | Rejection]:
@@ -109,6 +129,8 @@ def _id_of_user(user: Any) -> Any:
     return user.get("id") if isinstance(user, dict) else user
 
 
+MANUAL = "manual"
+"""Origin of a region that was drawn; one that was shown keeps a word of the prediction."""
 Id = Annotated[int, Field(ge=0, lt=1 << 63)]
 Percent = Annotated[float, Field(ge=-100, le=200)]
 """A rotated shape's corner may lie outside the image."""
@@ -119,6 +141,8 @@ Degrees = Annotated[float, Field(ge=-360, le=360)]
 class _Data(_Fields):
     simulated: bool = False
     image_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
+    model: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
 
 
 class _WithId(_Fields):
@@ -131,6 +155,8 @@ class _WithData(_Fields):
 
 class _Task(_WithData, _WithId):
     annotations: list[Any]
+    predictions: Any = None
+    """Not checked before it is needed: few edits need it."""
 
 
 class _Annotation(_Fields):
@@ -140,12 +166,18 @@ class _Annotation(_Fields):
     lead_time: Annotated[float, Field(ge=0)] | None = None
     was_cancelled: bool
     result: list[Any]
+    parent_prediction: Id | None = None
+
+
+class _Prediction(_Fields):
+    result: Annotated[list[Any], Field(min_length=1)]
 
 
 class _Region(_Fields):
     type: str
     from_name: str
     to_name: Literal["image"]
+    origin: Any = None
     value: dict[str, Any]
 
 
@@ -220,28 +252,76 @@ def _edit(task: _Task, raw: Any, path: str, side: int) -> Edit | None:
     annotation = _validated(_Annotation, raw, path)
     if annotation.was_cancelled:
         return None
-    painted = np.zeros((side, side), np.uint8)
-    fine = False
-    for n, raw_region in enumerate(annotation.result):
-        place = f"{path}.result.{n}"
-        region = _validated(_Region, raw_region, place)
+    drawing = _drawing(annotation.result, f"{path}.result", side)
+    if drawing.selects:
+        return None
+    return Edit(
+        provenance=Provenance(
+            task=task.id,
+            image_id=task.data.image_id,
+            annotation=annotation.id,
+            annotator=str(annotation.completed_by),
+            updated_at=annotation.updated_at,
+            lead_time=annotation.lead_time,
+            simulated=task.data.simulated,
+            model=task.data.model,
+            sha256=task.data.sha256,
+        ),
+        painted=None if drawing.fine else drawing.painted,
+        from_nothing=drawing.manual,
+        shown=partial(_shown_map, task, annotation.parent_prediction, side),
+    )
+
+
+@dataclass
+class _Drawing:
+    """What the regions of a result say together."""
+
+    painted: NDArray[np.uint8]
+    manual: bool = True
+    """No region came from a prediction."""
+    fine: bool = False
+    selects: bool = False
+
+
+def _drawing(result: list[Any], path: str, side: int) -> _Drawing:
+    drawing = _Drawing(np.zeros((side, side), np.uint8))
+    for n, raw in enumerate(result):
+        place = f"{path}.{n}"
+        region = _validated(_Region, raw, place)
         if region.type == "choices":
             if region.value.get("choices") == [interface.SELECT]:
-                return None
+                drawing.selects = True
+                return drawing
             _check_names(region, interface.VERDICT, interface.FINE, place)
-            fine = True
+            drawing.fine = True
         else:
-            np.maximum(painted, _mask(region, raw_region, place, side), out=painted)
-    return Edit(
-        task=task.id,
-        image_id=task.data.image_id,
-        annotation=annotation.id,
-        annotator=str(annotation.completed_by),
-        updated_at=annotation.updated_at,
-        lead_time=annotation.lead_time,
-        simulated=task.data.simulated,
-        painted=None if fine else painted,
-    )
+            np.maximum(drawing.painted, _mask(region, raw, place, side), out=drawing.painted)
+            drawing.manual &= region.origin == MANUAL
+    return drawing
+
+
+def _shown_map(task: _Task, parent: int | None, side: int) -> NDArray[np.uint8]:
+    """Decode the map that an annotation of ``task`` began with."""
+    try:
+        place, prediction = _shown_prediction(task, parent)
+        return _drawing(prediction.result, f"predictions.{place}.result", side).painted
+    except _Unusable as unusable:
+        raise AbnError(f"{unusable.field}: {unusable.reason}") from None
+
+
+def _shown_prediction(task: _Task, parent: int | None) -> tuple[int, _Prediction]:
+    """Give the prediction that ``parent`` names, or else that of the task's model, and its place.
+
+    Exports without predictions hold none, or only their ids.
+    """
+    raw = task.predictions if isinstance(task.predictions, list) else []
+    wholes = [(n, one) for n, one in enumerate(raw) if isinstance(one, dict)]
+    for field, wanted in (("id", parent), ("model_version", task.data.model)):
+        for n, one in wholes:
+            if wanted is not None and one.get(field) == wanted:
+                return n, _validated(_Prediction, one, f"predictions.{n}")
+    raise _Unusable("predictions", "the map that was shown is not in the export")
 
 
 def _mask(region: _Region, raw: Any, path: str, side: int) -> NDArray[np.uint8]:

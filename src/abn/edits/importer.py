@@ -8,7 +8,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -18,13 +18,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abn.edits import targets, task_file
-from abn.edits.export import Edit, Rejection, read_edits
+from abn.edits.export import Edit, Provenance, Rejection, read_edits
+from abn.edits.stale import Outcome, Stale, resolve
 from abn.errors import AbnError
 
 COLUMNS = (
     "image_id", "role", "annotator", "updated_at", "lead_time", "origin", "changed",
-    "agreement", "status", "reason",
+    "agreement", "stale", "status", "reason",
 )  # fmt: skip
+"""Of edits.csv: a row for each image that is selected or edited, and one for each rejected edit.
+
+- image_id, role: of the manifest; finetune, choose or report as selection.csv has it, finetune for
+  an edited image that is not selected any more.
+- annotator: ids in Label Studio of those whose edits count, joined by +.
+- updated_at: when the last of these edits was last changed, ISO 8601.
+- lead_time: seconds that they took in sum.
+- origin: annotation, or simulated if one of them is.
+- changed: share of the map's cells that differ from the present model's map by more than 1/255.
+- agreement: mean IoU of the annotators' maps cut at 0.5; empty where there is one annotation.
+- stale: empty if all were made on the present model's map, else what became of those that were
+  not: kept, rebased, kept+rebased; dropped (rejected for that alone).
+- status: accepted (one row of targets.npy each, in this order), rejected, not annotated.
+- reason: why it was rejected, with task and field, or why it was kept and not rebased.
+"""
 REASONS_SHOWN = 5
 
 Merge = Literal["latest", "mean", "agreement"]
@@ -42,6 +58,10 @@ class Images:
     """Role (finetune, choose, report) by image_id of the selected ones, worst first."""
     maps: NDArray[np.floating]
     """The model's own maps, N×h×h in [0, 1]."""
+    model: str | None = None
+    """The model's name, as the tasks have it; without it no edit is stale."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """sha256 by image_id, as the manifest has it; an image without one is not compared."""
     rows: dict[str, int] = field(init=False)
     """Row of ``maps`` by image_id."""
 
@@ -85,17 +105,19 @@ def combine(files: Sequence[Path], path: Path) -> None:
         task_file.write(path, _tasks(files))
 
 
-def import_edits(files: Sequence[Path], images: Images, merge: Merge) -> Imported:
+def import_edits(
+    files: Sequence[Path], images: Images, merge: Merge, stale: Stale = "rebase"
+) -> Imported:
     """Make the target maps of all edits in Label Studio exports.
 
     The same annotation exported twice counts once, as it was last; all annotations of an image
-    are merged, from however many tasks.
+    are merged, from however many tasks, stale ones as ``abn.edits.stale`` leaves them.
 
     Raises:
         AbnError: A file is malformed, or nothing in them can be used; says why.
     """
     grid = images.maps.shape[-1]
-    collected = _Collected(images)
+    collected = _Collected(images, stale)
     for one in read_edits(_tasks(files), targets.canvas_side(grid)):
         if isinstance(one, Edit):
             collected.add(one)
@@ -124,51 +146,59 @@ def _tasks(files: Sequence[Path]) -> Iterator[Any]:
 class _OnGrid:
     """An edit on the map's grid: the canvas isn't kept."""
 
-    edit: Edit
-    target: NDArray[np.float32]
+    provenance: Provenance
+    outcome: Outcome
 
 
 def _age(one: _OnGrid) -> tuple[datetime, int, int]:
-    return one.edit.instant, one.edit.annotation, one.edit.task
+    return one.provenance.instant, one.provenance.annotation, one.provenance.task
 
 
 class _Collected:
     """Edits by image and annotation, and rejections."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: Images, stale: Stale) -> None:
         self._images = images
+        self._stale = stale
         self.edits: dict[str, dict[tuple[int, int], _OnGrid]] = {}
         self.rejections: list[Rejection] = []
         self.annotators: set[str] = set()
 
     def add(self, edit: Edit) -> None:
-        """Keep an edit, unless it is of an image that none should be learned from."""
-        unfit = self._unfit(edit.image_id)
-        if unfit:
-            self.reject(Rejection(str(edit.task), edit.image_id, "data.image_id", unfit))
+        """Keep an edit, unless it is of an image or a map that none should be learned from."""
+        of = edit.provenance
+        if unfit := self._unfit(of):
+            self.reject(Rejection(str(of.task), of.image_id, *unfit))
             return
-        self.annotators.add(edit.annotator)
-        of_image = self.edits.setdefault(edit.image_id, {})
-        known = of_image.get((edit.task, edit.annotation))
-        if known is None or known.edit.instant <= edit.instant:
-            target = self._target(edit)
-            of_image[edit.task, edit.annotation] = _OnGrid(replace(edit, painted=None), target)
+        known = self.edits.get(of.image_id, {}).get((of.task, of.annotation))
+        if known is not None and known.provenance.instant > of.instant:
+            return
+        own = self._images.own(of.image_id)
+        try:
+            outcome = resolve(edit, own, self._images.model, self._stale)
+        except AbnError as error:
+            self.reject(Rejection(str(of.task), of.image_id, "data.model", str(error), stale=True))
+            return
+        self.annotators.add(of.annotator)
+        of_image = self.edits.setdefault(of.image_id, {})
+        of_image[of.task, of.annotation] = _OnGrid(of, outcome)
 
     def reject(self, rejection: Rejection) -> None:
         """List what can't be used."""
         self.rejections.append(rejection)
 
-    def _unfit(self, image_id: str) -> str:
-        if image_id in self._images.roles:
-            return ""
-        if image_id not in self._images.rows:
-            return "unknown image: the prepared set has none of this image_id"
-        split = self._images.splits[self._images.rows[image_id]]
-        return "" if split == "train" else f"image of the {split} split, which is not learned from"
-
-    def _target(self, edit: Edit) -> NDArray[np.float32]:
-        own = self._images.own(edit.image_id)
-        return own if edit.painted is None else targets.from_canvas(edit.painted, len(own))
+    def _unfit(self, of: Provenance) -> tuple[str, str] | None:
+        """Give the field that rules an edit out, and why."""
+        if of.image_id not in self._images.roles:
+            if of.image_id not in self._images.rows:
+                return "data.image_id", "unknown image: the prepared set has none of this image_id"
+            split = self._images.splits[self._images.rows[of.image_id]]
+            if split != "train":
+                return "data.image_id", f"image of the {split} split, which is not learned from"
+        digest = self._images.digests.get(of.image_id)
+        if of.sha256 and digest and of.sha256 != digest:
+            return "data.sha256", "the image has changed since it was edited: edit it anew"
+        return None
 
 
 @dataclass(frozen=True)
@@ -181,20 +211,26 @@ class _Merged:
 
 
 def _merged(oldest_first: Sequence[_OnGrid], own: NDArray[np.float32], merge: Merge) -> _Merged:
-    every = np.stack([one.target for one in oldest_first])
+    every = np.stack([one.outcome.target for one in oldest_first])
     target = targets.merge(every, own, merge)
     counted = oldest_first[-1:] if merge == "latest" else oldest_first
-    times = [one.edit.lead_time for one in counted if one.edit.lead_time is not None]
+    made = [one.provenance for one in counted]
+    times = [one.lead_time for one in made if one.lead_time is not None]
+    reasons = [
+        f"task {one.provenance.task}: {one.outcome.reason}" for one in counted if one.outcome.reason
+    ]
     return _Merged(
         target=target,
         fields={
-            "annotator": "+".join(sorted({one.edit.annotator for one in counted}, key=int)),
-            "updated_at": oldest_first[-1].edit.updated_at,
+            "annotator": "+".join(sorted({one.annotator for one in made}, key=int)),
+            "updated_at": made[-1].updated_at,
             "lead_time": float(sum(times)) if times else None,
-            "origin": "simulated" if any(one.edit.simulated for one in counted) else "annotation",
+            "origin": "simulated" if any(one.simulated for one in made) else "annotation",
             "changed": targets.changed(target, own),
             "agreement": targets.agreement(every) if len(every) > 1 else None,
+            "stale": "+".join(sorted({one.outcome.stale for one in counted} - {""})),
             "status": "accepted",
+            "reason": "; ".join(dict.fromkeys(reasons)),
         },
     )
 
@@ -203,17 +239,18 @@ def _rows(
     merged: Mapping[str, _Merged], rejections: Sequence[Rejection], roles: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
     """Give edits.csv's rows: the selected images, worst first, then the others."""
-    reasons: dict[str, list[str]] = {}
+    rejected: dict[str, list[dict[str, str]]] = {}
     for one in rejections:
         reason = f"task {one.task}, {one.field}: {one.reason}"
-        reasons.setdefault(one.image_id, []).append(reason)
-    for image_id in dict.fromkeys([*roles, *merged, *reasons]):
+        fields = {"stale": "dropped" * one.stale, "status": "rejected", "reason": reason}
+        rejected.setdefault(one.image_id, []).append(fields)
+    for image_id in dict.fromkeys([*roles, *merged, *rejected]):
         row = {"image_id": image_id, "role": roles.get(image_id, "")}
         if image_id in merged:
             yield {**row, "role": row["role"] or "finetune", **merged[image_id].fields}
-        for reason in reasons.get(image_id, []):
-            yield {**row, "status": "rejected", "reason": reason}
-        if image_id not in merged and image_id not in reasons:
+        for fields in rejected.get(image_id, []):
+            yield {**row, **fields}
+        if image_id not in merged and image_id not in rejected:
             yield {**row, "status": "not annotated"}
 
 

@@ -89,7 +89,8 @@ def _annotated(
     task: dict[str, Any], task_id: int, painted: NDArray[np.bool_], *, skipped: bool
 ) -> dict[str, Any]:
     """Give a task of an export: the pre-annotation painted over, erased elsewhere."""
-    region = task["predictions"][0]["result"][0]
+    prediction = task["predictions"][0]
+    region = prediction["result"][0]
     size = (region["original_width"], region["original_height"])
     hard = Image.fromarray(painted.astype(np.uint8) * 255)
     rle = brush_rle.encode(np.asarray(hard.resize(size, Image.Resampling.NEAREST)))
@@ -115,7 +116,7 @@ def _annotated(
         "data": {**task["data"], "simulated": True},
         "annotations": [annotation],
         "drafts": [],
-        "predictions": [],
+        "predictions": [{"id": task_id, **prediction, "created_at": TIME, "task": task_id}],
         "meta": {},
         "created_at": TIME,
         "updated_at": TIME,

@@ -36,6 +36,19 @@ def from_canvas(painted: NDArray[np.uint8], grid: int) -> NDArray[np.float32]:
     return (means / 255).astype(np.float32)
 
 
+def rebase(
+    painted: NDArray[np.uint8], shown: NDArray[np.uint8], own: NDArray[np.floating]
+) -> NDArray[np.uint8]:
+    """Put the strokes that were made on one map onto another: where nothing was done, it shows.
+
+    Args:
+        painted: The canvas as the annotator left it, uint8 k·h×k·h.
+        shown: The map as the annotator found it, uint8 k·h×k·h.
+        own: The present model's map, h×h in [0, 1].
+    """
+    return np.where(painted != shown, painted, to_canvas(own))
+
+
 def merge(
     targets: NDArray[np.float32],
     own: NDArray[np.float32],

@@ -26,7 +26,8 @@ def write_tasks(
 
     Args:
         folder: Where to; exists.
-        selected: image_id, class_name, predicted and rank of each image, worst first.
+        selected: image_id, class_name, predicted, rank and, for the import to notice that an image
+            has changed since, sha256 of each prepared image, worst first.
         images: uint8 n×H×W×C, C 1 or 3, the rows of ``selected``.
         maps: float n×h×h in [0, 1], the rows of ``selected``.
         model: The model's key.
@@ -50,6 +51,7 @@ def _tasks(
                 "predicted": row["predicted"],
                 "model": model,
                 "rank": int(row["rank"]),
+                **({"sha256": row["sha256"]} if "sha256" in row else {}),
             },
             "predictions": [
                 {

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from torch import Tensor
 
 from abn import atomic, paths, progress
+from abn.data import arrays
 from abn.data.loading import batch, chunks, count
 from abn.data.prepared import Prepared
 from abn.model.network import AttentionBranchNetwork
@@ -95,7 +95,7 @@ def _compute(
                 features = extractor(images).permute(0, 2, 3, 1)
             if kept is None:
                 shape = (len(rows), *features.shape[1:])
-                kept = open_memmap(aside, "w+", dtype, shape)
+                kept = arrays.create(aside, shape, dtype)
             kept[start : start + len(piece)] = features.float().cpu().numpy()
             start += len(piece)
         del kept

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from numpy.lib.format import open_memmap
 
 from abn.attention import metrics
 from abn.attention.maps import to_grid
+from abn.data import arrays
 from abn.data.prepared import Prepared
 from abn.model.network import AttentionBranchNetwork
 from abn.training.engine import Engine
@@ -40,7 +40,7 @@ def tabulate(
     for found in predict(network, prepared, rows, engine, "attention maps"):
         if maps is None:
             shape = (len(rows), *found.maps.shape[1:])
-            maps = open_memmap(maps_file, "w+", np.float16, shape)
+            maps = arrays.create(maps_file, shape, np.float16)
         maps[found.rows] = found.maps
         pieces.append(_describe(found, prepared))
     table = pd.concat(pieces, ignore_index=True)

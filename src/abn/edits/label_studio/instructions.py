@@ -1,6 +1,6 @@
 """What annotators read before they begin."""
 
-from abn.edits.interface import FINE
+from abn.edits.interface import FINE, SELECT
 
 INSTRUCTIONS = f"""
 <p>The red veil is where the network looked when it named this image.
@@ -13,7 +13,7 @@ What you leave alone keeps its strength.
 <p>Quicker, where a shape will do: <b>2</b> polygon, <b>3</b> ellipse, <b>4</b> rectangle,
 <b>5</b> point, each drawn on top of the map.
 To start from nothing, delete the region first (Backspace).</p>
-<p><b>0</b> “{FINE}”.</p>
+<p><b>0</b> “{FINE}”. <b>9</b> “{SELECT}”: no edit, but a wish for the next selection.</p>
 <p><b>Ctrl+Enter</b> submits, <b>Ctrl+Space</b> skips an image that you can't judge.</p>
 <p>An image submitted with nothing on it says that there is nothing to look at.
 Ctrl+Z takes back a stroke. Ctrl+wheel zooms, H and drag moves.</p>

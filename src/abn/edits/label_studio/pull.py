@@ -166,7 +166,8 @@ def next_steps(folder: Path) -> str:
                 f"git add {tracked}", "dvc push"]  # fmt: skip
     else:
         keep = [f"git add {folder}"]
-    return "\n".join(["Next:", *(f"  {line}" for line in [*keep, "dvc repro"])])
+    head = "Next, with edits.source: annotations in params.yaml:"
+    return "\n".join([head, *(f"  {line}" for line in [*keep, "dvc repro"])])
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,266 @@
+"""Class, confidence and attention overlay of images from anywhere, as ``abn predict`` gives them.
+
+An image is brought to what the network was trained on: turned as its EXIF says, 8 bits a channel,
+transparent parts in the mean of the training images, the centred square of its shorter side,
+resized, grey or colour as the model has it.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from abn import atomic, paths, progress
+from abn.attention import overlays
+from abn.data.prepared import Prepared
+from abn.errors import AbnError
+from abn.model.checkpoint import Card
+from abn.model.network import AttentionBranchNetwork
+from abn.training import evaluation
+from abn.training.engine import Engine
+
+MODELS = {"refined": paths.REFINED_MODEL, "base": paths.MODEL}
+"""Models by the name that people call them; the registry's champion belongs here too."""
+
+OVERLAY_SIDE = 512
+"""Of an overlay, pixels."""
+OVERLAY_SUFFIX = ".attention.png"
+"""Tells overlays from images, so that they can lie beside them."""
+LONGEST_STEM = 150
+"""Of an overlay's name, bytes: file systems take 255, and a temporary name takes some more."""
+IMAGES_AT_ONCE = 64
+"""In memory with their pictures, a megabyte each; large photos briefly more."""
+READERS = 4
+"""Threads that decode; Pillow lets others run meanwhile."""
+SIXTEEN_TO_EIGHT_BITS = 65535 / 255
+
+
+class Prediction(NamedTuple):
+    """What the network says of one image."""
+
+    file: Path
+    class_name: str
+    confidence: float
+    """Probability of the class, of the perception branch."""
+    overlay: Path | None
+
+
+class Unreadable(NamedTuple):
+    """A file that is no image, and why."""
+
+    file: Path
+    reason: str
+
+
+class _Square(NamedTuple):
+    """An image as the network sees it, and as people do."""
+
+    file: Path
+    pixels: NDArray[np.uint8]
+    """S×S×C."""
+    picture: Image.Image | None
+    """RGB, the same square in its own colours."""
+
+
+def model_file(name: str) -> Path:
+    """Give the weights' file of a model: refined, base, or a path; ``AbnError`` if it is none."""
+    path = MODELS.get(name, Path(name))
+    if name not in MODELS and not path.is_file():
+        raise AbnError(f"model {name}: neither a file nor one of {', '.join(MODELS)}")
+    return path
+
+
+def find(given: Iterable[Path]) -> tuple[list[Path], list[Unreadable]]:
+    """List the images to predict, each once, and what of the given leads to none.
+
+    Args:
+        given: Files, taken whatever their name; and folders, of which every file counts, at any
+            depth and in alphabetical order, whose suffix says that Pillow reads it. Overlays don't.
+    """
+    found: dict[Path, None] = {}
+    failed = []
+    for path in given:
+        try:
+            files = _in_folder(path) if path.is_dir() else [path] if path.is_file() else []
+        except OSError as error:
+            failed.append(Unreadable(path, _reason(error)))
+            continue
+        if not files:
+            reason = "a folder without images" if path.is_dir() else "no such file or folder"
+            failed.append(Unreadable(path, reason))
+        found |= dict.fromkeys(files)
+    return list(found), failed
+
+
+def predict(
+    network: AttentionBranchNetwork,
+    card: Card,
+    files: Sequence[Path],
+    engine: Engine,
+    out: Path | None = None,
+) -> Iterator[Prediction | Unreadable]:
+    """Classify images, batch by batch, in their order; write overlays to ``out`` if it is given.
+
+    An overlay is the square that the network sees, 512×512, under its attention map.
+
+    Raises:
+        AbnError: ``out`` can't be made or written to.
+    """
+    if out:
+        _make(out)
+    names = dict(zip(files, _overlay_names(files), strict=True))
+    size = min(engine.batch_size, IMAGES_AT_ONCE)
+    batches = [files[start : start + size] for start in range(0, len(files), size)]
+    read = partial(_read, card=card, with_picture=out is not None)
+    with ThreadPoolExecutor(READERS) as pool:
+        for batch in progress.track(batches, "predicting", len(batches)):
+            opened = list(pool.map(read, batch))
+            squares = [one for one in opened if isinstance(one, _Square)]
+            predicted = iter(_classify(network, card, squares, engine))
+            for one in opened:
+                if isinstance(one, Unreadable):
+                    yield one
+                    continue
+                class_name, confidence, attention = next(predicted)
+                overlay = out / names[one.file] if out else None
+                if overlay and one.picture:
+                    _write(overlays.overlay(one.picture, attention), overlay)
+                yield Prediction(one.file, class_name, confidence, overlay)
+
+
+def describe(model: str, results: Iterable[Prediction | Unreadable]) -> dict[str, Any]:
+    """Give predictions as JSON has them; ``model`` names the network that made them."""
+    images: list[dict[str, Any]] = []
+    unreadable: list[dict[str, str]] = []
+    for one in results:
+        if isinstance(one, Unreadable):
+            unreadable.append({"file": str(one.file), "reason": one.reason})
+        else:
+            images.append(
+                {
+                    "file": str(one.file),
+                    "class": one.class_name,
+                    "confidence": round(one.confidence, 6),
+                    "overlay": str(one.overlay) if one.overlay else None,
+                }
+            )
+    return {"model": model, "images": images, "unreadable": unreadable}
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    suffixes = {
+        suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN
+    }
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in suffixes
+        and not path.name.endswith(OVERLAY_SUFFIX)
+        and path.is_file()
+    )
+
+
+def _overlay_names(files: Iterable[Path]) -> Iterator[str]:
+    """Name overlays by their images; of images from two folders the second gets a number."""
+    taken: set[str] = set()
+    for file in files:
+        stem = os.fsencode(file.stem)[:LONGEST_STEM].decode("utf-8", "ignore")
+        name, number = f"{stem}{OVERLAY_SUFFIX}", 1
+        while name in taken:
+            number += 1
+            name = f"{stem}-{number}{OVERLAY_SUFFIX}"
+        taken.add(name)
+        yield name
+
+
+def _read(file: Path, card: Card, with_picture: bool) -> _Square | Unreadable:
+    try:
+        with Image.open(file) as opened:
+            image = _colours(ImageOps.exif_transpose(opened), card.mean)
+        seen = _centre(image, card.image_size)
+        pixels = np.asarray(seen if card.channels == 3 else seen.convert("L"))
+        picture = _centre(image, OVERLAY_SIDE) if with_picture else None
+    except Exception as error:  # noqa: BLE001 (a broken file makes Pillow raise anything)
+        return Unreadable(file, _reason(error))
+    return _Square(file, pixels.reshape(card.image_size, card.image_size, card.channels), picture)
+
+
+def _colours(image: Image.Image, mean: Sequence[float]) -> Image.Image:
+    """Give an image of any mode as RGB, over ``mean`` (of one channel or three) if it has holes."""
+    if image.mode.startswith("I;16"):
+        values = np.asarray(image) / SIXTEEN_TO_EIGHT_BITS
+        image = Image.fromarray(values.round().astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        image = _stretched(np.nan_to_num(np.asarray(image, np.float64)))
+    if image.has_transparency_data:
+        level = [round(255 * channel) for channel in mean]
+        red, green, blue = level if len(level) == 3 else level * 3
+        under = Image.new("RGBA", image.size, (red, green, blue, 255))
+        image = Image.alpha_composite(under, image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def _stretched(values: NDArray[np.float64]) -> Image.Image:
+    """Give 32-bit values, which have no agreed range, as grey from the least to the greatest."""
+    span = float(np.ptp(values)) or 1.0
+    return Image.fromarray(((values - values.min()) / span * 255).round().astype(np.uint8))
+
+
+def _centre(image: Image.Image, side: int) -> Image.Image:
+    """Cut out the centred square of the shorter side; an image of the right size stays as it is."""
+    width, height = image.size
+    shorter = min(width, height)
+    left, top = (width - shorter) // 2, (height - shorter) // 2
+    square = image.crop((left, top, left + shorter, top + shorter))
+    return square.resize((side, side), Image.Resampling.BICUBIC)
+
+
+def _classify(
+    network: AttentionBranchNetwork, card: Card, squares: Sequence[_Square], engine: Engine
+) -> Iterator[tuple[str, float, NDArray[np.float32]]]:
+    """Run the pipeline's own evaluation over one batch."""
+    if not squares:
+        return
+    batch = Prepared(
+        manifest=pd.DataFrame(index=range(len(squares))),
+        images=np.stack([one.pixels for one in squares]),
+        masks=None,
+        classes=card.classes,
+        mean=card.mean,
+        std=card.std,
+        digest="",
+    )
+    (found,) = evaluation.predict(network, batch, np.arange(len(squares)), engine)
+    for probabilities, attention in zip(found.probabilities, found.maps, strict=True):
+        best = int(probabilities.argmax())
+        yield card.classes[best], float(probabilities[best]), attention
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AbnError(f"{folder}: {_reason(error)}; name another folder for overlays") from None
+
+
+def _write(picture: Image.Image, path: Path) -> None:
+    try:
+        with atomic.file(path) as aside:
+            picture.save(aside, "PNG")
+    except OSError as error:
+        raise AbnError(f"{path}: {_reason(error)}; name another folder for overlays") from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image, or of a kind that Pillow does not read"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).partition("\n")[0] or type(error).__name__
