@@ -145,9 +145,10 @@ def pull() -> None:
 
 def _print_table(described: dict[str, Any]) -> None:
     from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Column, Table  # noqa: PLC0415
 
-    table = Table("file", "class", "confidence", "overlay", box=None, pad_edge=False)
+    file, overlay = Column("file", overflow="fold"), Column("overlay", overflow="fold")
+    table = Table(file, "class", "confidence", overlay, box=None, pad_edge=False)
     for one in described["images"]:
         cells = (one["file"], one["class"], f"{one['confidence']:.3f}", one["overlay"] or "")
         table.add_row(*map(_printable, cells))

@@ -16,7 +16,7 @@ from abn.edits.stale import Stale
 from abn.errors import AbnError
 from tests.edits.exports import GRID, annotation, brush, choice, painted, shape, task
 
-MUTATIONS = 1_000
+MUTATIONS = 10_000
 IDS = ["train-00001", "train-00002", "train-00003", "val-00000", "train-00004"]
 MAPS = np.linspace(0, 1, len(IDS) * GRID * GRID).reshape(-1, GRID, GRID).astype(np.float16)
 IMAGES = importer.Images(
@@ -390,11 +390,11 @@ STRANGE = [
 
 
 def places(value: Any) -> list[tuple[Any, Any]]:
-    """Give all containers in a value with each of their keys."""
+    """Give all containers in a value with each of their keys, but not each byte of an RLE."""
     keys = range(len(value)) if isinstance(value, list) else list(value)
     found = [(value, key) for key in keys]
     for key in keys:
-        if isinstance(value[key], list | dict):
+        if isinstance(value[key], list | dict) and key != "rle":
             found += places(value[key])
     return found
 

@@ -1,5 +1,7 @@
 """Strokes survive a new model: what was painted stays, what was not shows the new map."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,7 +19,7 @@ canvases = arrays(np.uint8, (SIDE, SIDE), elements=st.integers(0, 255))
 
 
 @pytest.fixture(autouse=True, scope="module")
-def small_canvas() -> None:
+def small_canvas() -> Iterator[None]:
     """Let a map of 3×3 be edited on 6×6 pixels."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(targets, "CANVAS_SIDE", SIDE)

@@ -61,11 +61,10 @@ def load(path: Path) -> tuple[AttentionBranchNetwork, Card]:
     try:
         description = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        card = Card(**description)
     except FileNotFoundError as error:
         raise AbnError(f"{error.filename}: not found; run `dvc repro`") from None
-    try:
-        card = Card(**description)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise AbnError(f"{path.with_suffix('.json')}: {error}; run `dvc repro`") from None
     if card.weights != digest:
         raise AbnError(f"{path} is not the file that {path.stem}.json describes; run `dvc repro`")

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from abn.attention import overlays
 from abn.report.evidence import Evidence
 from abn.report.statistics import squared_errors
 
@@ -151,11 +152,9 @@ def picture(image: NDArray[np.uint8], side: int) -> str:
 
 def heat(values: NDArray[np.floating]) -> str:
     """Give an h×w map in [0, 1] as a data URI: dark without attention, bright with it."""
-    grey = Image.fromarray((np.clip(values, 0, 1) * 255).round().astype(np.uint8))
+    grey = overlays.grey(values)
     grey.thumbnail((MAP_SIDE, MAP_SIDE), Image.Resampling.BOX)
-    shown = Image.frombytes("P", grey.size, grey.tobytes())
-    shown.putpalette(_PALETTE)
-    return _uri(shown, "PNG", transparency=_OPACITY, optimize=False)
+    return _uri(overlays.coloured(grey), "PNG", optimize=False)
 
 
 def _kinds(evidence: Evidence) -> dict[str, pd.DataFrame]:
@@ -197,22 +196,3 @@ def _uri(image: Image.Image, kind: str, **options: object) -> str:
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"
-
-
-def _ramp(*stops: tuple[int, int, int, int]) -> NDArray[np.uint8]:
-    at = np.linspace(0, 255, len(stops))
-    channels = np.array(stops).T
-    return np.stack([np.interp(np.arange(256), at, channel) for channel in channels], 1).astype(
-        np.uint8
-    )
-
-
-# Dark violet to bright yellow, even in lightness and safe for the colour-blind, as inferno is.
-_RAMP = _ramp(
-    (8, 6, 40, 200),
-    (70, 15, 110, 180),
-    (160, 45, 95, 165),
-    (235, 105, 40, 165),
-    (252, 215, 90, 175),
-)
-_PALETTE, _OPACITY = _RAMP[:, :3].tobytes(), _RAMP[:, 3].tobytes()
