@@ -36,7 +36,7 @@ ui: install  ## MLflow's pages on this machine
 	mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db
 
 test: $(VENV)/.installed-test check  ## Format, lint, types, import rules, all tests
-	pytest
+	pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/.installed-test
 	ruff format --check .
