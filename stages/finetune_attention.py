@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from abn import atomic, paths
+from abn import atomic, paths, progress
 from abn.data import edited, prepared
 from abn.model import checkpoint
 from abn.stage import Stage, run
@@ -25,6 +25,11 @@ def main(stage: Stage) -> None:
 
     sets = load_sets(network, card.weights, data, edits, machine, params.finetune.cache_precision)
     refined = refine(network, sets, params.finetune, machine, params.seed)
+    if not refined.qualified:
+        progress.say(
+            f"no epoch kept the validation accuracy within {params.finetune.max_accuracy_drop} of "
+            f"the base model's (finetune.max_accuracy_drop); the closest, {refined.epoch}, is kept"
+        )
     checkpoint.save(network, card, paths.REFINED_MODEL)
     stage.log_curve(refined.history)
     front = [

@@ -7,6 +7,7 @@ from abn.data.prepared import Prepared
 from abn.model.build import Architecture, build
 from abn.params import Params
 from abn.training import engine
+from abn.training.evaluation import predict
 from abn.training.saliency import disagreement
 
 
@@ -36,3 +37,13 @@ def test_no_rows_give_no_values(tiny_params: Params, tiny_set: Prepared) -> None
     network = build(Architecture("resnet8", 1, 10, 1))
     assert disagreement(network, tiny_set, np.zeros(0, np.int64), machine).shape == (0,)
     assert torch.is_grad_enabled()
+
+
+def test_a_network_that_has_predicted_can_still_be_asked_for_gradients(
+    tiny_params: Params, tiny_set: Prepared
+) -> None:
+    """As the export does it: first the maps of all images, then the gradients of some."""
+    machine = engine.start(tiny_params.runtime, 1)
+    network = build(Architecture("resnet8", 1, 10, 1))
+    assert len(list(predict(network, tiny_set, np.arange(5), machine))) == 1
+    assert disagreement(network, tiny_set, np.arange(5), machine).shape == (5,)

@@ -37,7 +37,6 @@ class Accuracy(NamedTuple):
     """Cross-entropy of both heads, summed."""
 
 
-@torch.inference_mode()
 def predict(
     network: AttentionBranchNetwork,
     prepared: Prepared,
@@ -52,7 +51,8 @@ def predict(
         pieces = progress.track(pieces, what, count(rows, engine.batch_size))
     for piece in pieces:
         images = batch(prepared, piece, engine.device)
-        with engine.autocast():
+        # Not around all of it: weights laid out in inference mode would never learn again.
+        with torch.inference_mode(), engine.autocast():
             outputs = network(images)
         yield Predictions(
             piece,

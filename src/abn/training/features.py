@@ -74,7 +74,6 @@ def cached(
     return Features(array, engine.device)
 
 
-@torch.inference_mode()
 def _compute(
     network: AttentionBranchNetwork,
     prepared: Prepared,
@@ -91,7 +90,7 @@ def _compute(
         start = 0
         for piece in pieces:
             images = batch(prepared, piece, engine.device)
-            with engine.autocast():
+            with torch.inference_mode(), engine.autocast():
                 features = extractor(images).permute(0, 2, 3, 1)
             if kept is None:
                 shape = (len(rows), *features.shape[1:])
