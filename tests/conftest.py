@@ -1,5 +1,6 @@
 """The rig that tests share: params, and a small prepared set of real images."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,14 @@ TINY: dict[str, dict[str, Any]] = {
     "selection": {"budget": 20, "holdout": 0.4},
     "finetune": {"epochs": 4, "batch_size": 8, "evaluate_every": 2},
 }
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the processes under test, also where the tests were started with nohup or &.
+
+    A shell's background job ignores SIGINT, and what it starts inherits that.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def changed(base: Params, **sections: Any) -> Params:
