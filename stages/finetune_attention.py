@@ -1,5 +1,7 @@
 """Fine-tune the attention branch towards the edited maps; compare before and after."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
@@ -7,15 +9,17 @@ from abn import atomic, paths, progress
 from abn.data import edited, prepared
 from abn.model import checkpoint
 from abn.stage import Stage, run
-from abn.training import comparison, engine
-from abn.training.refine import alignment_of, refine
-from abn.training.sets import load_sets
+from abn.training import comparison, engine, front
+from abn.training.features import cached
+from abn.training.refine import refine
+from abn.training.sets import draw_pool, load_sets
 from abn.training.tabulation import tabulate
 
 
 def main(stage: Stage) -> None:
-    """Refine the base model, save it, and measure what moved and what it cost."""
+    """Refine the base model by each recipe, save the chosen one's, measure what moved and cost."""
     params = stage.params
+    finetune = params.finetune
     data = prepared.load(paths.PREPARED)
     edits = edited.load(paths.EDITS, data)
     network, card = checkpoint.load(paths.MODEL)
@@ -23,28 +27,26 @@ def main(stage: Stage) -> None:
     stage.tag("device", str(machine.device))
     stage.tag("precision", machine.precision)
 
-    sets = load_sets(network, card.weights, data, edits, machine, params.finetune.cache_precision)
-    refined = refine(network, sets, params.finetune, machine, params.seed)
+    pool = draw_pool(data, finetune.unedited, params.seed)
+    kept = partial(
+        cached, network, card.weights, data,
+        engine=machine, number_format=finetune.cache_precision,
+    )  # fmt: skip
+    sets = load_sets(data, edits, pool, kept)
+    recipes = refine(network, sets, finetune, machine, params.seed)
+    refined = recipes[finetune.recipe]
     if not refined.qualified:
         progress.say(
-            f"no epoch kept the validation accuracy within {params.finetune.max_accuracy_drop} of "
-            f"the base model's (finetune.max_accuracy_drop); the closest, {refined.epoch}, is kept"
+            f"no point kept the validation accuracy within {finetune.max_accuracy_drop} of the "
+            "base model's (finetune.max_accuracy_drop); the most accurate one is kept"
         )
-    checkpoint.save(network, card, paths.REFINED_MODEL)
-    stage.log_curve(refined.history)
-    front = [
-        {
-            "epoch": row["epoch"],
-            "accuracy": row["val_accuracy"],
-            "alignment": alignment_of(row),
-            "chosen": int(row["epoch"] == refined.epoch),
-        }
-        for row in refined.history
-    ]
-    atomic.write_csv(paths.PLOTS / "front.csv", front, list(front[0]))
+    checkpoint.save(refined.network, card, paths.REFINED_MODEL)
+    stage.log_curve([row for row in refined.history if row["interpolation"] == 1])
+    points = {name: (one.history, one.kept) for name, one in recipes.items()}
+    atomic.write_csv(paths.PLOTS / "front.csv", front.table(points), front.COLUMNS)
 
     with atomic.folder(paths.REFINED) as folder:
-        after = tabulate(network, data, machine, folder / "maps.npy")
+        after = tabulate(refined.network, data, machine, folder / "maps.npy")
         before = pd.read_csv(paths.ATTENTION / "samples.csv", dtype={"image_id": str})
         samples = comparison.join(before, after)
         samples.to_csv(folder / "samples.csv", index=False, float_format="%.6g")
@@ -52,15 +54,23 @@ def main(stage: Stage) -> None:
             "before": np.load(paths.ATTENTION / "maps.npy", mmap_mode="r"),
             "after": np.load(folder / "maps.npy", mmap_mode="r"),
         }
-        stage.log_metrics(
-            {
-                **comparison.summarise(samples, maps, data, edits),
-                "edited_images": sum(len(some.rows) for some in edits.values()),
-                "finetuned_on": len(edits["finetune"].rows),
-                "best_epoch": refined.epoch,
-                "qualified": int(refined.qualified),
-            }
-        )
+        measured = comparison.summarise(samples, maps, data, edits)
+    others = {name: one.network for name, one in recipes.items() if name != finetune.recipe}
+    stage.log_metrics(
+        {
+            **measured,
+            "recipe": finetune.recipe,
+            "recipes": {
+                **comparison.measure(others, data, machine),
+                finetune.recipe: measured["after"],
+            },
+            "edited_images": sum(len(some.rows) for some in edits.values()),
+            "finetuned_on": len(edits["finetune"].rows),
+            "best_epoch": refined.kept["epoch"],
+            "interpolation": refined.kept["interpolation"],
+            "qualified": int(refined.qualified),
+        }
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The rig that tests share: params, and a small prepared set of real images."""
 
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,13 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "train": {"epochs": 2, "batch_size": 32},
     "selection": {"budget": 20, "holdout": 0.4},
-    "finetune": {"epochs": 4, "batch_size": 8, "evaluate_every": 2},
+    "finetune": {
+        "unedited": 64,
+        "evaluate_every": 2,
+        "recipes": {
+            name: {"epochs": 4, "batch_size": 8} for name in ("paper", "guarded", "mitsuhara")
+        },
+    },
 }
 
 
@@ -36,12 +43,19 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def merged(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Give ``values`` with some replaced, at any depth."""
+    return values | {
+        name: merged(values[name], change)
+        if isinstance(change, Mapping) and isinstance(values.get(name), dict)
+        else change
+        for name, change in changes.items()
+    }
+
+
 def changed(base: Params, **sections: Any) -> Params:
     """Give ``base`` with some values of some sections replaced, checked anew."""
-    values = base.model_dump()
-    for name, changes in sections.items():
-        values[name] = values[name] | changes
-    return Params.model_validate(values)
+    return Params.model_validate(merged(base.model_dump(), sections))
 
 
 @pytest.fixture(scope="session")

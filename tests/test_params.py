@@ -143,9 +143,9 @@ def test_a_missing_file_says_where_to_stand(tmp_path: Path) -> None:
 )
 def test_numbers_are_those_of_yaml_1_2(path: Path, written: str, meant: float) -> None:
     """1e-3 is a number, as DVC writes it, and not a text as in YAML 1.1."""
-    values = changed(("finetune", "lr"), 12345.5)
+    values = changed(("train", "lr"), 12345.5)
     path.write_text(yaml.safe_dump(values).replace("12345.5", written), encoding="utf-8")
-    assert params.load(path).finetune.lr == meant
+    assert params.load(path).train.lr == meant
 
 
 WRONG = st.one_of(

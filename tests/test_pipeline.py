@@ -25,11 +25,11 @@ def test_only_what_dvc_yaml_names_can_be_read(repository: Path) -> None:
     own = pipeline.restricted(params.load(), pipeline.read_pipeline()["first"])
     assert own.seed == 1
     assert own.train == params.load().train
-    assert own.finetune.lr == 0.05
+    assert own.finetune.max_accuracy_drop == 0.05
     with pytest.raises(AbnError) as caught:
-        _ = own.finetune.epochs
+        _ = own.finetune.unedited
     assert str(caught.value) == (
-        "the stage first reads the parameter finetune.epochs, which dvc.yaml does not name: "
+        "the stage first reads the parameter finetune.unedited, which dvc.yaml does not name: "
         "add it to the stage's params"
     )
     with pytest.raises(AbnError, match="first reads the parameter model, which"):
@@ -56,23 +56,27 @@ def test_a_malformed_dvc_yaml_is_an_error_that_names_it(repository: Path, text: 
 
 
 CHANGES: dict[str, Callable[[], Any]] = {
-    "a named leaf": lambda: replace("params.yaml", "lr: 0.05", "lr: 0.06"),
+    "a named leaf": lambda: replace("params.yaml", "drop: 0.05", "drop: 0.06"),
     "a leaf of a named section": lambda: replace("params.yaml", "epochs: 8", "epochs: 9"),
     "a dep's content": lambda: Path("data/raw/deep/b.txt").write_text("c"),
     "a dep's new file": lambda: Path("data/raw/c.txt").write_text(""),
     "a dep's file's name": lambda: Path("data/raw/a.txt").rename("data/raw/z.txt"),
     "a dep's file gone": lambda: Path("data/raw/a.txt").unlink(),
-    "another param named": lambda: replace("dvc.yaml", "finetune.lr,", "finetune.lr, report,"),
+    "another param named": lambda: replace(
+        "dvc.yaml", "finetune.max_accuracy_drop,", "finetune.max_accuracy_drop, report,"
+    ),
     "the stage's name": lambda: replace("dvc.yaml", "  first:", "  second:"),
 }
 
 NO_CHANGES: dict[str, Callable[[], Any]] = {
     "an unnamed parameter": lambda: replace("params.yaml", "gallery: 24", "gallery: 9"),
     "tracking": lambda: replace("params.yaml", "experiment: abn", "experiment: other"),
-    "a way to write a number": lambda: replace("params.yaml", "lr: 0.05", "lr: 5e-2"),
+    "a way to write a number": lambda: replace("params.yaml", "drop: 0.05", "drop: 5e-2"),
     "a dep's time": lambda: Path("data/raw/a.txt").touch(),
     "a file beside": lambda: Path("data/other.txt").write_text(""),
-    "the order of params": lambda: replace("dvc.yaml", "finetune.lr, train", "train, finetune.lr"),
+    "the order of params": lambda: replace(
+        "dvc.yaml", "finetune.max_accuracy_drop, train", "train, finetune.max_accuracy_drop"
+    ),
 }
 
 

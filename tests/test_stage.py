@@ -77,7 +77,7 @@ def test_a_finished_stage_leaves_its_figures_and_a_finished_run(repository: Path
     done = run_stage(
         "first",
         """
-assert stage.params.finetune.lr == 0.05 and stage.seed == 1
+assert stage.params.finetune.max_accuracy_drop == 0.05 and stage.seed == 1
 Path("figure.html").write_text("as logged")
 stage.log_artifact(Path("figure.html"))
 Path("figure.html").write_text("changed since")
@@ -100,8 +100,8 @@ stage.log_metrics({"val": {"accuracy": np.float32(0.5), "iou": None}, "by": "sim
     assert (run.info.run_name, run.info.status) == ("first", "FINISHED")
     assert run.info.end_time >= run.info.start_time
     assert run.data.metrics == {"loss": 1 / 3, "val": 1, "val.accuracy": 0.5, "n": 2}
-    assert run.data.params["finetune.lr"] == "0.05"
-    assert "finetune.epochs" not in run.data.params
+    assert run.data.params["finetune.max_accuracy_drop"] == "0.05"
+    assert "finetune.unedited" not in run.data.params
     assert run.data.params["train.epochs"] == "8"
     expected = {"abn.stage": "first", "abn.key": key_of("first"), "by": "simulated"}
     assert expected.items() <= run.data.tags.items()

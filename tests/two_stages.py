@@ -11,7 +11,7 @@ PIPELINE = """
 stages:
   first:
     cmd: python stages/first.py
-    params: [seed, finetune.lr, train, tracking.experiment]
+    params: [seed, finetune.max_accuracy_drop, train, tracking.experiment]
     deps: [data/raw]
     outs: [data/runs/first.json]
     metrics: [{reports/metrics/first.json: {cache: false}}]
@@ -29,7 +29,7 @@ def write() -> None:
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     values["seed"] = 1
     values["train"] |= {"epochs": 8, "lr": 0.2}
-    values["finetune"] |= {"epochs": 100, "lr": 0.05}
+    values["finetune"] |= {"unedited": 100, "max_accuracy_drop": 0.05}
     values["report"]["gallery"] = 24
     values["tracking"]["experiment"] = "abn"
     Path("params.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")

@@ -9,7 +9,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -156,24 +156,91 @@ class Edits(Section):
     simulated: Simulated
 
 
-class Finetune(Section):
-    """Fine-tuning of the attention branch towards the edited maps."""
+class Recipe(Section):
+    """A way to fine-tune: over which weights, towards what, for how long."""
 
+    scope: Literal["attention_branch", "map_convolution", "attention_and_perception"]
+    """What learns; all else stays frozen, in eval mode. attention_branch is the paper's."""
+    loss: Literal["mse", "l2", "logit_mse", "bce", "dice", "hinge"]
+    """Of a map and its edited map. mse is the paper's."""
+    margin: Annotated[list[Fraction], Field(min_length=2, max_length=2)]
+    """Of hinge: how high a map may be outside, and is to be at least inside."""
+    attention: NonNegative
+    """Weight of the loss on edited images."""
+    pseudo_masks: NonNegative
+    """Weight of the same loss on unedited images, towards the teacher's maps cut at 0.5."""
+    teacher: str | None
+    """The recipe whose refined model draws the pseudo-masks."""
+    classification: NonNegative
+    """Weight of both heads' cross-entropy with the labels, on edited and unedited images."""
+    retention: NonNegative
+    """Weight of both heads' divergence from the base model's predictions, on unedited images."""
+    batch_norm: Literal["update", "freeze"]
+    """What learns: with the batches' statistics and new running ones, or with the base model's."""
     epochs: Positive
+    """Passes over the edited images."""
     batch_size: Positive
+    """Edited images a step, and as many unedited ones where the recipe looks at these."""
     optimiser: Literal["sgd", "adamw"]
     lr: Rate
+    """At the start; it falls to nothing along a cosine."""
     momentum: Fraction
     """Of sgd."""
     weight_decay: NonNegative
-    batch_norm: Literal["update", "freeze"]
-    """The branch's batch norm: learn the edited images' statistics, or keep the base model's."""
+
+    @property
+    def uses_unedited(self) -> bool:
+        """Whether any term looks at unedited images."""
+        return bool(self.pseudo_masks or self.classification or self.retention)
+
+    @model_validator(mode="after")
+    def _terms_fit(self) -> "Recipe":
+        if self.margin[0] >= self.margin[1]:
+            raise ValueError(f"margin {self.margin} must be ascending")
+        if bool(self.pseudo_masks) != (self.teacher is not None):
+            raise ValueError("pseudo_masks and teacher go together: set both or neither")
+        return self
+
+
+class Finetune(Section):
+    """Fine-tuning towards the edited maps."""
+
+    recipe: str
+    """Which of the recipes makes the refined model."""
+    compare: list[str]
+    """Recipes that are run beside it on the same edits, for the report."""
+    recipes: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Recipe]
+    unedited: Positive
+    """Training images without an edit that recipes may look at, at most."""
     evaluate_every: Positive
-    """Epochs from one validation to the next."""
+    """Epochs from one point of the front to the next."""
+    interpolation: list[Annotated[float, Field(gt=0, le=1)]]
+    """Points between base (0) and refined weights (1) at which the last epoch is measured too."""
     max_accuracy_drop: Fraction
     """Accuracy on the validation split that the refined model may lose."""
     cache_precision: Literal["fp32", "fp16"]
     """How the frozen extractor's features are kept."""
+
+    @model_validator(mode="after")
+    def _recipes_exist(self) -> "Finetune":
+        named = [("recipe", self.recipe), *(("compare", name) for name in self.compare)]
+        for name, recipe in self.recipes.items():
+            if recipe.teacher is not None:
+                named.append((f"recipes.{name}.teacher", recipe.teacher))
+        for key, name in named:
+            if name not in self.recipes:
+                raise ValueError(f"{key} {name!r} is none of recipes: {', '.join(self.recipes)}")
+        for name, recipe in self.recipes.items():
+            if recipe.teacher is not None and self.recipes[recipe.teacher].teacher is not None:
+                raise ValueError(f"recipes.{name}.teacher {recipe.teacher!r} has a teacher itself")
+        return self
+
+    def in_order(self) -> list[str]:
+        """Give the recipes to run: teachers first, the one that is kept last."""
+        wanted = [*self.compare, self.recipe]
+        teachers = [self.recipes[name].teacher for name in wanted]
+        ordered = [name for name in (*teachers, *self.compare) if name not in (None, self.recipe)]
+        return [*dict.fromkeys(name for name in ordered if name is not None), self.recipe]
 
 
 class Channels(Section):
@@ -296,7 +363,9 @@ def _mistake(error: Any, values: Any, lines: dict[tuple[str, ...], int]) -> str:
 def _near(location: tuple[str, ...], values: Any) -> str:
     model: Any = Params
     for part in location[:-1]:
-        model = model.model_fields[part].annotation
+        fields = getattr(model, "model_fields", None)
+        # A mapping of sections has them by names of the user's own.
+        model = fields[part].annotation if fields else get_args(model)[1]
         values = values[part]
     missing = [name for name in model.model_fields if name not in values]
     close = difflib.get_close_matches(location[-1], missing, n=1)

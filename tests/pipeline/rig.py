@@ -13,7 +13,7 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tests.conftest import ROOT, TINY
+from tests.conftest import ROOT, TINY, merged
 
 STAGES = (
     *("prepare", "train_abn", "export_attention", "import_edits"),
@@ -60,9 +60,7 @@ class Repository:
     def _set_params(self, sections: dict[str, dict[str, Any]]) -> None:
         path = self.root / "params.yaml"
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for name, changes in sections.items():
-            values[name] = values[name] | changes
-        path.write_text(yaml.safe_dump(values), encoding="utf-8")
+        path.write_text(yaml.safe_dump(merged(values, sections)), encoding="utf-8")
 
     def dvc(self, *arguments: str, fails: bool = False) -> str:
         """Run DVC and give what it printed."""

@@ -14,17 +14,17 @@ SECONDS_FOR_THE_QUEUE = 600
 
 @pytest.fixture(scope="module")
 def experiments(finished: Repository) -> dict[str, Run]:
-    """MLflow's runs of pipelines, by their finetune.lr: three from a queue, one more beside it."""
+    """MLflow's runs of pipelines, by the recipe's lr: three from a queue, one beside it."""
     before = finished.runs()
-    finished.dvc("exp", "run", "--queue", "-S", f"finetune.lr={','.join(RATES)}")
+    finished.dvc("exp", "run", "--queue", "-S", f"finetune.recipes.guarded.lr={','.join(RATES)}")
     finished.dvc("queue", "start", "-j", "2")
-    finished.dvc("exp", "run", "--temp", "-S", "finetune.lr=0.014")
+    finished.dvc("exp", "run", "--temp", "-S", "finetune.recipes.guarded.lr=0.014")
     _wait_for_queue(finished)
     runs = [run for run in finished.runs().values() if run.info.run_id not in before]
     assert {run.info.status for run in runs} == {"FINISHED"}
     pipelines = [run for run in runs if run.info.run_name == "pipeline"]
     assert len(pipelines) == 4
-    return {run.data.params["finetune.lr"]: run for run in pipelines}
+    return {run.data.params["finetune.recipes.guarded.lr"]: run for run in pipelines}
 
 
 def _wait_for_queue(repository: Repository) -> None:
@@ -43,7 +43,7 @@ def test_experiments_on_two_workers_stand_side_by_side_in_one_database(
     assert set(experiments) == {*RATES, "0.014"}
     params = [run.data.params for run in experiments.values()]
     differing = {name for name in params[0] if len({one[name] for one in params}) > 1}
-    assert differing == {"finetune.lr"}
+    assert differing == {"finetune.recipes.guarded.lr"}
     for run in experiments.values():
         assert run.data.tags["abn.dvc_experiment"]
         artifacts = finished.root / "mlartifacts" / run.info.run_id / "artifacts"
@@ -70,7 +70,7 @@ def test_what_was_computed_once_is_not_computed_again(
     The report alone is written again: DVC's run cache takes no stage that has an out in git.
     """
     before = finished.runs().keys()
-    with finished.changed(finetune={"lr": float(RATES[0])}):
+    with finished.changed(finetune={"recipes": {"guarded": {"lr": float(RATES[0])}}}):
         finished.dvc("repro")
         key = json.loads(finished.read("data/runs/report.json"))["key"]
     finished.dvc("repro")

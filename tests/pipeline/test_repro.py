@@ -25,7 +25,7 @@ def test_a_forced_rerun_gives_the_same_bits(finished: Repository) -> None:
 
 def test_a_changed_fine_tuning_reruns_nothing_before_it(finished: Repository) -> None:
     """Fine-tuning, and what comes after it: the base model is not trained again."""
-    with finished.changed(finetune={"lr": 0.01}):
+    with finished.changed(finetune={"recipes": {"guarded": {"lr": 0.01}}}):
         stale = yaml.safe_load(finished.dvc("status", "--json"))
     assert set(stale) == {"finetune_attention", "report"}  # channels as soon as the weights differ
 
@@ -36,7 +36,7 @@ def test_each_stage_has_a_finished_run_and_the_pipeline_refers_to_it(finished: R
     own = record.start_pipeline("abn", keys, {}, {}).key
     runs = finished.runs()
     (pipeline,) = [run.data for run in runs.values() if run.data.tags["abn.key"] == own]
-    assert pipeline.params["finetune.epochs"] == "4"
+    assert pipeline.params["finetune.recipes.guarded.epochs"] == "4"
     for stage, key in keys.items():
         run = runs[pipeline.tags[f"stage.{stage}"]]
         assert (run.info.run_name, run.info.status) == (stage, "FINISHED")
@@ -59,9 +59,9 @@ def test_metrics_and_plots_speak_to_dvc(finished: Repository) -> None:
 
 def test_a_mistake_in_params_is_told_without_a_traceback(finished: Repository) -> None:
     """Line, key, what was found, what was expected."""
-    with finished.changed(finetune={"lr": "fast"}):
+    with finished.changed(finetune={"recipes": {"guarded": {"lr": "fast"}}}):
         said = finished.dvc("repro", "finetune_attention", fails=True)
-    assert "finetune.lr is 'fast'" in said
+    assert "finetune.recipes.guarded.lr is 'fast'" in said
     assert "Traceback" not in said
 
 

@@ -1,6 +1,6 @@
 """Before and after the refinement: one table of images, and its figures by split."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from abn.attention import alignment, metrics
 from abn.data.edited import Edited
 from abn.data.prepared import Prepared
+from abn.model.network import AttentionBranchNetwork
+from abn.training.engine import Engine
+from abn.training.evaluation import Predictions, predict
 
 WHEN = ("before", "after")
 KEPT = ("predicted", "confidence", "alignment")
@@ -74,6 +77,41 @@ def summarise(
             grid,  # type: ignore[arg-type]
         )
     return result
+
+
+def measure(
+    networks: Mapping[str, AttentionBranchNetwork], prepared: Prepared, engine: Engine
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Give accuracy and alignment of each network on the splits that nothing is chosen by."""
+    splits = [split for split in prepared.splits if split.startswith("test")]
+    return {
+        name: {
+            split: _measure(
+                predict(network, prepared, prepared.rows(split), engine, f"{name} on {split}"),
+                prepared,
+            )
+            for split in splits
+        }
+        for name, network in networks.items()
+    }
+
+
+def _measure(found: Iterable[Predictions], prepared: Prepared) -> dict[str, float]:
+    pieces = [_measure_images(one, prepared) for one in found]
+    return alignment.means({name: np.concatenate([p[name] for p in pieces]) for name in pieces[0]})
+
+
+def _measure_images(found: Predictions, prepared: Prepared) -> dict[str, NDArray[np.float32]]:
+    labels = prepared.labels[found.rows]
+    heads = {"accuracy": found.probabilities, "branch_accuracy": found.branch_probabilities}
+    measured = {
+        name: (probabilities.argmax(1) == labels).astype(np.float32)
+        for name, probabilities in heads.items()
+    }
+    if prepared.masks is not None:
+        everything = np.arange(len(found.rows))
+        measured |= alignment.by_image(found.maps, prepared.masks[found.rows], everything)
+    return measured
 
 
 def _accuracy(table: pd.DataFrame, when: str) -> dict[str, float]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from abn import progress
 from abn.data.loading import batch, chunks, count
 from abn.data.prepared import Prepared
+from abn.model.folding import folded
 from abn.model.network import AttentionBranchNetwork
 from abn.training.engine import Engine
 
@@ -45,7 +46,7 @@ def predict(
     what: str | None = None,
 ) -> Iterator[Predictions]:
     """Run ``network`` in eval mode over ``rows``, batch by batch; ``what`` names the progress."""
-    network = engine.place(network).eval()
+    network = engine.place(folded(engine.place(network).eval()))
     pieces: Iterator[NDArray[np.int64]] = chunks(rows, engine.batch_size)
     if what:
         pieces = progress.track(pieces, what, count(rows, engine.batch_size))
