@@ -174,7 +174,8 @@ class Recipe(Section):
     classification: NonNegative
     """Weight of both heads' cross-entropy with the labels, on edited and unedited images."""
     retention: NonNegative
-    """Weight of both heads' divergence from the base model's predictions, on unedited images."""
+    """Weight of the perception branch's divergence from the base model's predictions, on unedited
+    images."""
     batch_norm: Literal["update", "freeze"]
     """What learns: with the batches' statistics and new running ones, or with the base model's."""
     epochs: Positive

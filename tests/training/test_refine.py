@@ -161,7 +161,7 @@ def test_retention_keeps_predictions_closer_to_the_base_models(
 ) -> None:
     """Than the same recipe without it, on images that it has not seen."""
     everything = np.arange(60)
-    base = sets.validation.features.logits(everything).attention
+    base = sets.validation.features.logits(everything).perception
     apart = []
     for weight in (0.0, 10.0):
         shared: dict[str, object] = {"max_accuracy_drop": 1.0}
@@ -169,7 +169,7 @@ def test_retention_keeps_predictions_closer_to_the_base_models(
         found = _run(network, sets, params, machine)
         with torch.inference_mode():
             logits = found.network.from_features(sets.validation.features(everything))
-        apart.append(torch.dist(logits.attention_logits.softmax(1), base.softmax(1)).item())
+        apart.append(torch.dist(logits.perception_logits.softmax(1), base.softmax(1)).item())
     assert apart[1] < apart[0]
 
 

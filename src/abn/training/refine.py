@@ -164,10 +164,8 @@ class Refiner:
             both = cross_entropy(logits, labels) + cross_entropy(branch_logits, labels)
             objective = objective + recipe.classification * both
         if logits is not None and recipe.retention:
-            base = sets.unedited.features.logits(unedited)
-            both = retention(logits[count:], base.perception)
-            both = both + retention(branch_logits[count:], base.attention)
-            objective = objective + recipe.retention * both
+            base = sets.unedited.features.logits(unedited).perception
+            objective = objective + recipe.retention * retention(logits[count:], base)
         self.optimiser.zero_grad()
         objective.backward()
         self.optimiser.step()
