@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -53,8 +54,12 @@ def _accepted(state: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def rounds(finished: Repository) -> TwoRounds:
-    return TwoRounds(finished)
+def rounds(finished: Repository) -> Iterator[TwoRounds]:
+    """Two rounds; afterwards the repository is what other tests share."""
+    before = finished.run("git", "rev-parse", "HEAD").strip()
+    yield TwoRounds(finished)
+    finished.run("git", "reset", "-q", "--hard", before)
+    finished.dvc("checkout", "-q", "--force")
 
 
 def test_the_second_round_starts_from_the_first_ones_refined_model(rounds: TwoRounds) -> None:

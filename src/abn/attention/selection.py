@@ -49,7 +49,10 @@ def select(
     chosen["rank"] = np.arange(1, len(chosen) + 1)
     chosen["reason"] = reason
     roles = _roles(chosen, params.holdout, seed)
-    chosen["role"] = chosen["image_id"].map(earlier.roles).fillna(roles)
+    chosen["role"] = [
+        earlier.roles.get(image_id, role)
+        for image_id, role in zip(chosen["image_id"], roles, strict=True)
+    ]
     return chosen
 
 
@@ -89,7 +92,7 @@ def _manual(samples: pd.DataFrame, manual: Path, earlier: Earlier) -> pd.DataFra
     return chosen
 
 
-def _roles(chosen: pd.DataFrame, holdout: float, seed: int) -> "pd.Series[str]":
+def _roles(chosen: pd.DataFrame, holdout: float, seed: int) -> list[str]:
     """Hold out the same share of each class, half to choose by and half to report by."""
     random = np.random.default_rng([seed, len(chosen)])
     tickets = pd.Series(random.random(len(chosen)), index=chosen.index)
@@ -103,4 +106,4 @@ def _roles(chosen: pd.DataFrame, holdout: float, seed: int) -> "pd.Series[str]":
             "one to choose by, one to report by"
         )
     role_of = {image: ROLES[1 + place % 2] for place, image in enumerate(turn[:held])}
-    return pd.Series([role_of.get(image, ROLES[0]) for image in chosen.index], chosen.index)
+    return [role_of.get(image, ROLES[0]) for image in chosen.index]
