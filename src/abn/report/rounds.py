@@ -30,13 +30,13 @@ def charts(evidence: Evidence) -> Iterator[Chart]:
            _held_out(one, "after"), _held_out(one, "before")] for name, one in measured),
     ]  # fmt: skip
     with_what = "the masks" if evidence.has_masks else "the edited maps held out"
+    figure = figures.curves(list(_lines(rows)), "round (0: the base model)", "share of 1, or MSE")
     yield Chart(
         "rounds", "Round by round",
         "Each round starts from the refined model of the one before and learns from all edits so "
         f"far. Accuracy on the test split; IoU and contrast with {with_what}; MSE to the edited "
         "maps held out from all rounds so far, and (before) of the model before on the same.",
-        figures.curves(list(_lines(rows)), "round (0: the base model)", "share of 1"),
-        COLUMNS, rows,
+        figure.update_xaxes(dtick=1), COLUMNS, rows,
     )  # fmt: skip
 
 
