@@ -83,7 +83,7 @@ def _sections(evidence: Evidence) -> list[tuple[str, str, list[charts.Chart]]]:
         ("price", "What alignment costs", list(charts.price(evidence))),
         ("channels", "Channels of the map", list(charts.channels(evidence))),
         ("predictions", "Predictions", list(charts.predictions(evidence))),
-        ("training", "Training", list(charts.training(evidence))),
+        ("training", "Training", [] if evidence.earlier else list(charts.training(evidence))),
     ]
 
 
