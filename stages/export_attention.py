@@ -4,7 +4,7 @@ import numpy as np
 
 from abn import atomic, paths
 from abn.attention import selection
-from abn.data import prepared
+from abn.data import prepared, rounds
 from abn.edits.tasks import write_tasks
 from abn.model import checkpoint
 from abn.stage import Stage, run
@@ -26,7 +26,8 @@ def main(stage: Stage) -> None:
             train = data.rows("train")
             samples.loc[train, "disagreement"] = disagreement(network, data, train, machine)
         samples.to_csv(folder / "samples.csv", index=False, float_format="%.6g")
-        chosen = selection.select(samples, params.selection, paths.SELECTED, params.seed)
+        earlier = rounds.load(params.model.base)
+        chosen = selection.select(samples, params.selection, paths.SELECTED, params.seed, earlier)
         chosen[list(selection.COLUMNS)].to_csv(
             folder / "selection.csv", index=False, float_format="%.6g"
         )

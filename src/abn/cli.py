@@ -20,6 +20,8 @@ annotate = typer.Typer(
     help="Edit attention maps in Label Studio: serve, push, edit, pull.", no_args_is_help=True
 )
 app.add_typer(annotate, name="annotate")
+rounds = typer.Typer(help="Rounds of guidance, each on the model of the one before.")
+app.add_typer(rounds, name="round", no_args_is_help=True)
 
 WIDTH_OF_A_PIPE = 10_000
 """Columns where no terminal says how many: no line is broken."""
@@ -141,6 +143,19 @@ def pull() -> None:
     with client.connect() as server:
         print(pulling.pull(server, paths.ANNOTATIONS, paths.SELECTED, key).summary())
     print(pulling.next_steps(paths.ANNOTATIONS))
+
+
+@rounds.callback()
+def _rounds() -> None:
+    """Keep ``start`` a command of its own, though it is the only one."""
+
+
+@rounds.command("start")
+def start_round() -> None:
+    """Freeze the refined model as data/rounds/<n>, which the next round starts from."""
+    from abn.rounds import start  # noqa: PLC0415
+
+    print(start().summary())
 
 
 def _print_table(described: dict[str, Any]) -> None:

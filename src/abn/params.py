@@ -104,6 +104,8 @@ class Model(Section):
     backbone: Backbone
     map_kernel: Literal[1, 3]
     """Kernel of the convolution that makes the map: 1 in the paper, 3 in the authors' code."""
+    base: Positive | None
+    """Round in data/rounds whose refined model is the base model; null trains from scratch."""
 
 
 class Train(Section):

@@ -15,6 +15,7 @@ SELECTED = Path("data/selected.csv")
 EDITS = Path("data/edits")
 REFINED = Path("data/refined")
 RUNS = Path("data/runs")
+ROUNDS = Path("data/rounds")
 
 METRICS = Path("reports/metrics")
 PLOTS = Path("reports/plots")

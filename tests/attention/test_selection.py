@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,7 @@ import pandas as pd
 import pytest
 
 from abn.attention.selection import select
+from abn.data.rounds import Earlier
 from abn.errors import AbnError
 from abn.params import Selection
 
@@ -120,3 +122,35 @@ def test_a_holdout_too_small_to_choose_and_report_by_is_refused(samples: pd.Data
     """One image cannot serve both."""
     with pytest.raises(AbnError, match="it takes 2"):
         select(samples, _params(budget=5, holdout=0.1), NOWHERE, 1)
+
+
+def test_an_edited_image_is_not_asked_for_again(samples: pd.DataFrame, tmp_path: Path) -> None:
+    """The next round takes the worst of the others, also from people's own list."""
+    first = select(samples, _params(), NOWHERE, 1)
+    earlier = _earlier(first, edited=first["image_id"])
+    second = select(samples, _params(), NOWHERE, 1, earlier)
+    assert len(second) == 30
+    assert set(second["image_id"]).isdisjoint(first["image_id"])
+    assert second["score"].max() <= first["score"].max()
+
+    manual = tmp_path / "selected.csv"
+    listed = [first["image_id"].iloc[0], second["image_id"].iloc[0], second["image_id"].iloc[1]]
+    manual.write_text("image_id\n" + "\n".join(listed) + "\n")
+    chosen = select(samples, _params("manual", holdout=0), manual, 1, earlier)
+    assert set(chosen["image_id"]) == set(listed[1:])
+    manual.write_text(f"image_id\n{listed[0]}\n")
+    with pytest.raises(AbnError, match="edited in earlier rounds"):
+        select(samples, _params("manual", holdout=0), manual, 1, earlier)
+
+
+def test_a_role_is_kept_for_good(samples: pd.DataFrame) -> None:
+    """What was selected and never edited is asked for again, in the role that it had."""
+    first = select(samples, _params(holdout=0.4), NOWHERE, 1)
+    again = select(samples, _params(holdout=0.4), NOWHERE, 2, _earlier(first, edited=[]))
+    pd.testing.assert_series_equal(again["role"], first["role"])
+    assert not select(samples, _params(holdout=0.4), NOWHERE, 2)["role"].equals(first["role"])
+
+
+def _earlier(selection: pd.DataFrame, edited: Iterable[str]) -> Earlier:
+    roles = dict(zip(selection["image_id"], selection["role"], strict=True))
+    return Earlier(roles, frozenset(edited))

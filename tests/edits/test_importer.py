@@ -128,6 +128,19 @@ def test_an_edit_outlives_the_selection(imported: Import) -> None:
     assert (row["image_id"], row["role"], row["status"]) == ("train-00004", "finetune", "accepted")
 
 
+def test_an_image_keeps_the_role_of_an_earlier_round(imported: Import) -> None:
+    """Held out once, held out for good, also where the edit can't be used this time."""
+    earlier = {"train-00004": "report", "train-00002": "finetune"}
+    edit, broken = annotation(brush(TOP)), annotation(brush(TOP, image_rotation=90), id=71)
+    for annotations in ([edit], [broken], [edit, broken]):
+        rows = imported(
+            task(annotation(brush(TOP))), task(*annotations, image_id="train-00004", id=13),
+            earlier=earlier,
+        ).rows  # fmt: skip
+        of_image = [row["role"] for row in rows if row["image_id"] == "train-00004"]
+        assert of_image == ["report"] * len(annotations)
+
+
 def test_files_are_matched_by_image_id_alone(imported: Import) -> None:
     """The file's name plays no part."""
     one = task(annotation(brush(TOP)), image_id="train-00002")

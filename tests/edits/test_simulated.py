@@ -53,6 +53,14 @@ def enlarged(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.kron(mask * np.uint8(255), np.ones((SIDE // MASK, SIDE // MASK), np.uint8))
 
 
+def test_ids_go_on_from_an_earlier_round(to_do: list[dict[str, Any]]) -> None:
+    """So that both rounds' tasks stand in one export."""
+    params = Simulated.model_validate({"feedback": "right", "imprecision": 0.0})
+    made = list(simulated.annotate(to_do, IDS, masks(), params, 1, first_id=21))
+    assert [one["id"] for one in made] == [21, 22, 23, 24, 25]
+    assert [one["annotations"][0]["task"] for one in made] == [21, 22, 23, 24, 25]
+
+
 def test_right_paints_the_object(to_do: list[dict[str, Any]]) -> None:
     """The mask is painted and the rest erased, on the whole canvas."""
     for found, mask in zip(paint(to_do, masks(), "right").values(), masks(), strict=True):

@@ -21,7 +21,7 @@ STAGES = (
 )
 COPIED = (
     *("dvc.yaml", "params.yaml", ".gitignore", "stages", "src"),
-    *("data/raw", "data/annotations", "data/selected.csv"),
+    *("data/raw", "data/annotations", "data/selected.csv", "data/rounds/None"),
 )
 BIN = Path(sys.executable).parent
 
@@ -41,7 +41,7 @@ class Repository:
                 shutil.copy(source, target)
         tiny = {name: dict(values) for name, values in TINY.items()}
         tiny["data"]["root"] = "data/raw/fashion_mnist"
-        self._set_params(tiny)
+        self.set_params(tiny)
         self.run("git", "init", "-q")
         self.dvc("init", "-q")
         self.dvc("config", "core.analytics", "false")
@@ -50,14 +50,15 @@ class Repository:
     @contextmanager
     def changed(self, **sections: Any) -> Iterator[None]:
         """Replace some values of some sections of params.yaml; afterwards all is as committed."""
-        self._set_params(sections)
+        self.set_params(sections)
         try:
             yield
         finally:
             self.run("git", "checkout", "-q", "--", ".")
             self.dvc("checkout", "-q", "--force")
 
-    def _set_params(self, sections: dict[str, dict[str, Any]]) -> None:
+    def set_params(self, sections: dict[str, dict[str, Any]]) -> None:
+        """Replace some values of some sections of params.yaml."""
         path = self.root / "params.yaml"
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
         path.write_text(yaml.safe_dump(merged(values, sections)), encoding="utf-8")

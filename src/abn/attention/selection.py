@@ -5,19 +5,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from abn.data.rounds import NOTHING, ROLES, Earlier
 from abn.errors import AbnError
 from abn.params import Selection
 
 COLUMNS = ("image_id", "class_name", "rank", "role", "score", "reason")
-ROLES = ("finetune", "choose", "report")
-"""Edits to learn from, to choose the epoch by, to report by."""
 
 
-def select(samples: pd.DataFrame, params: Selection, manual: Path, seed: int) -> pd.DataFrame:
+def select(
+    samples: pd.DataFrame,
+    params: Selection,
+    manual: Path,
+    seed: int,
+    earlier: Earlier = NOTHING,
+) -> pd.DataFrame:
     """Give the rows of ``samples`` to edit, worst first, with rank, role, score and reason.
 
     The index stays that of ``samples``.
-
 
     Args:
         samples: One row an image: image_id, split, class_name, correct, alignment (NaN where there
@@ -25,6 +29,8 @@ def select(samples: pd.DataFrame, params: Selection, manual: Path, seed: int) ->
         params: Strategy, budget, holdout.
         manual: The people's own list, a CSV with the column image_id.
         seed: Decides which of the selection are held out.
+        earlier: What was edited in earlier rounds is not selected again; what was selected only
+            keeps its role.
 
     Raises:
         AbnError: Nothing to select, or the manual list names unknown or misclassified images.
@@ -34,16 +40,24 @@ def select(samples: pd.DataFrame, params: Selection, manual: Path, seed: int) ->
         score=1 - samples["alignment"] if has_masks else samples["disagreement"]
     )
     if params.strategy == "manual":
-        chosen = _manual(candidates, manual)
+        chosen = _manual(candidates, manual, earlier)
         reason = "people's own choice"
     else:
-        chosen = _worst_of_each_class(candidates, params.budget)
+        chosen = _worst_of_each_class(_unedited(candidates, earlier), params.budget)
         reason = "lowest IoU with the mask" if has_masks else "attention map and gradients disagree"
     chosen = chosen.sort_values(["score", "image_id"], ascending=[False, True], kind="stable")
     chosen["rank"] = np.arange(1, len(chosen) + 1)
     chosen["reason"] = reason
-    chosen["role"] = _roles(chosen, params.holdout, seed)
+    roles = _roles(chosen, params.holdout, seed)
+    chosen["role"] = [
+        earlier.roles.get(image_id, role)
+        for image_id, role in zip(chosen["image_id"], roles, strict=True)
+    ]
     return chosen
+
+
+def _unedited(samples: pd.DataFrame, earlier: Earlier) -> pd.DataFrame:
+    return samples[~samples["image_id"].isin(earlier.edited)]
 
 
 def _worst_of_each_class(samples: pd.DataFrame, budget: int) -> pd.DataFrame:
@@ -52,8 +66,8 @@ def _worst_of_each_class(samples: pd.DataFrame, budget: int) -> pd.DataFrame:
     right = right[right["score"].notna()]
     if right.empty:
         raise AbnError(
-            "no training image is classified correctly: there is nothing to edit; "
-            "train longer (train.epochs)"
+            "no training image that is not edited yet is classified correctly: there is nothing "
+            "to edit; train longer (train.epochs)"
         )
     ordered = right.sort_values(["score", "image_id"], ascending=[False, True], kind="stable")
     place = ordered.groupby("class_name").cumcount()
@@ -62,7 +76,7 @@ def _worst_of_each_class(samples: pd.DataFrame, budget: int) -> pd.DataFrame:
     return by_turns.head(budget).drop(columns="place")
 
 
-def _manual(samples: pd.DataFrame, manual: Path) -> pd.DataFrame:
+def _manual(samples: pd.DataFrame, manual: Path, earlier: Earlier) -> pd.DataFrame:
     wanted = pd.read_csv(manual, dtype=str)
     if "image_id" not in wanted.columns or wanted.empty:
         raise AbnError(f"{manual}: selection.strategy is manual; list image_id, one a line")
@@ -72,7 +86,10 @@ def _manual(samples: pd.DataFrame, manual: Path) -> pd.DataFrame:
         raise AbnError(
             f"{manual}: {len(unknown)} image_id(s) are not in the training split, as {unknown[0]!r}"
         )
-    return of_training[of_training["image_id"].isin(wanted["image_id"])]
+    chosen = _unedited(of_training[of_training["image_id"].isin(wanted["image_id"])], earlier)
+    if chosen.empty:
+        raise AbnError(f"{manual}: all of it was edited in earlier rounds; list other images")
+    return chosen
 
 
 def _roles(chosen: pd.DataFrame, holdout: float, seed: int) -> list[str]:

@@ -1,7 +1,8 @@
 """From an export to target maps, and a row for every image and every rejection.
 
 Edits belong to images, not to the selection: one of an image that isn't selected any more is
-taken too, to learn from, if the image is of the training split.
+taken too, in the role that it had in an earlier round or else to learn from, if the image is of the
+training split.
 """
 
 import re
@@ -28,8 +29,8 @@ COLUMNS = (
 )  # fmt: skip
 """Of edits.csv: a row for each image that is selected or edited, and one for each rejected edit.
 
-- image_id, role: of the manifest; finetune, choose or report as selection.csv has it, finetune for
-  an edited image that is not selected any more.
+- image_id, role: of the manifest; finetune, choose or report as selection.csv has it or, for an
+  image that is not selected any more, as the earlier round had it, else finetune.
 - annotator: ids in Label Studio of those whose edits count, joined by +.
 - updated_at: when the last of these edits was last changed, ISO 8601.
 - lead_time: seconds that they took in sum.
@@ -62,6 +63,8 @@ class Images:
     """The model's name, as the tasks have it; without it no edit is stale."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """sha256 by image_id, as the manifest has it; an image without one is not compared."""
+    earlier: Mapping[str, str] = field(default_factory=dict)
+    """Role by image_id in earlier rounds, which an image keeps that is not selected any more."""
     rows: dict[str, int] = field(init=False)
     """Row of ``maps`` by image_id."""
 
@@ -129,7 +132,7 @@ def import_edits(
         image_id: _merged(sorted(edits.values(), key=_age), images.own(image_id), merge)
         for image_id, edits in collected.edits.items()
     }
-    rows = list(_rows(merged, collected.rejections, images.roles))
+    rows = list(_rows(merged, collected.rejections, images))
     accepted = [row["image_id"] for row in rows if row["status"] == "accepted"]
     return Imported(
         targets=np.stack([merged[image_id].target for image_id in accepted]),
@@ -236,7 +239,7 @@ def _merged(oldest_first: Sequence[_OnGrid], own: NDArray[np.float32], merge: Me
 
 
 def _rows(
-    merged: Mapping[str, _Merged], rejections: Sequence[Rejection], roles: Mapping[str, str]
+    merged: Mapping[str, _Merged], rejections: Sequence[Rejection], images: Images
 ) -> Iterator[dict[str, Any]]:
     """Give edits.csv's rows: the selected images, worst first, then the others."""
     rejected: dict[str, list[dict[str, str]]] = {}
@@ -244,7 +247,8 @@ def _rows(
         reason = f"task {one.task}, {one.field}: {one.reason}"
         fields = {"stale": "dropped" * one.stale, "status": "rejected", "reason": reason}
         rejected.setdefault(one.image_id, []).append(fields)
-    for image_id in dict.fromkeys([*roles, *merged, *rejected]):
+    roles = {**images.earlier, **images.roles}
+    for image_id in dict.fromkeys([*images.roles, *merged, *rejected]):
         row = {"image_id": image_id, "role": roles.get(image_id, "")}
         if image_id in merged:
             yield {**row, "role": row["role"] or "finetune", **merged[image_id].fields}

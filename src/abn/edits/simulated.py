@@ -27,6 +27,7 @@ def annotate(
     masks: NDArray[np.uint8],
     params: Simulated,
     seed: int,
+    first_id: int = 1,
 ) -> Iterator[dict[str, Any]]:
     """Annotate tasks with pre-annotations, and give them as a Label Studio export has them.
 
@@ -38,13 +39,14 @@ def annotate(
         masks: uint8 n×H×W of 0 and 1, of all images in ``tasks``.
         params: What is painted, and how precisely.
         seed: Of imprecision and shuffling.
+        first_id: Of the tasks and annotations, which are numbered from there.
 
     Raises:
         AbnError: There is no other image whose mask could be shown.
     """
     random = np.random.default_rng(seed)
     shown = dict(zip(image_ids, _shown(len(masks), params.feedback, random), strict=True))
-    for task_id, task in enumerate(tasks, start=1):
+    for task_id, task in enumerate(tasks, start=first_id):
         mask = masks[shown[task["data"]["image_id"]]] > 0
         painted = _imprecise(mask, params.imprecision, random)
         if params.feedback == "wrong":

@@ -1,6 +1,7 @@
 """What the stages left behind, opened for the report: tables in memory, pixels on disk."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from abn import paths
-from abn.data import prepared
+from abn.data import prepared, rounds
 from abn.data.prepared import Prepared
 from abn.errors import AbnError
 from abn.params import Params
@@ -50,6 +51,8 @@ class Evidence:
     """The fine-tuning stage's metrics."""
     keys: dict[str, str]
     """By stage."""
+    earlier: Sequence[Mapping[str, Any]] = ()
+    """The rounds before this one, oldest first (``abn.data.rounds``)."""
 
     @property
     def has_masks(self) -> bool:
@@ -101,6 +104,7 @@ def read(params: Params) -> Evidence:
         front=_table(paths.PLOTS / "front.csv"),
         trained=_json(paths.metrics_file("train_abn")),
         finetuned=_json(paths.metrics_file("finetune_attention")),
+        earlier=rounds.load(params.model.base).history,
         keys={stage: _json(paths.run_file(stage))["key"] for stage in STAGES},
     )
 

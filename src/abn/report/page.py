@@ -13,7 +13,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from abn.report import charts, figures, findings, gallery
+from abn.report import charts, figures, findings, gallery, rounds
 from abn.report.evidence import Evidence
 from abn.report.findings import SIDES
 
@@ -57,6 +57,7 @@ def render_text(evidence: Evidence) -> str:
         .render(
             **_words(evidence),
             flow=_flow(evidence),
+            rounds=list(rounds.charts(evidence)),
             splits=[chart for chart in charts.splits(evidence) if chart.name.endswith("-splits")],
         )
     )
@@ -77,11 +78,12 @@ def _words(evidence: Evidence) -> dict[str, Any]:
 
 def _sections(evidence: Evidence) -> list[tuple[str, str, list[charts.Chart]]]:
     return [
+        ("rounds", "Rounds", list(rounds.charts(evidence))),
         ("splits", "Before and after", list(charts.splits(evidence))),
         ("price", "What alignment costs", list(charts.price(evidence))),
         ("channels", "Channels of the map", list(charts.channels(evidence))),
         ("predictions", "Predictions", list(charts.predictions(evidence))),
-        ("training", "Training", list(charts.training(evidence))),
+        ("training", "Training", [] if evidence.earlier else list(charts.training(evidence))),
     ]
 
 
@@ -143,12 +145,14 @@ def _flow_lines(evidence: Evidence) -> Iterator[tuple[str, list[str]]]:
             " · ".join(f"{count:,} {split}" for split, count in splits.items()),
         ],
     )
-    trained = evidence.trained
+    trained, base = evidence.trained, evidence.params.model.base
     yield (
         "train_abn",
         [
             f"accuracy {_percent(trained.get('val', {}).get('accuracy'))} on validation",
-            f"epoch {trained.get('best_epoch', '–')} of {trained.get('epochs', '–')} kept",
+            f"epoch {trained.get('best_epoch', '–')} of {trained.get('epochs', '–')} kept"
+            if base is None
+            else f"round {base}'s refined network, not trained",
         ],
     )
     grid = "×".join(map(str, evidence.maps_before.shape[1:]))
