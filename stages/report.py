@@ -1,7 +1,8 @@
 """Write the report, and log the pipeline's state as the run that people compare."""
 
 from abn import atomic, params, paths
-from abn.report import evidence, findings, page
+from abn.report import evidence, page
+from abn.report.headline import headline
 from abn.stage import Stage, run
 
 
@@ -11,7 +12,7 @@ def main(stage: Stage) -> None:
     found = evidence.read(params.load())
     atomic.write_text(paths.REPORT_PAGE, page.render(found))
     atomic.write_text(paths.REPORT_TEXT, page.render_text(found))
-    summary = findings.headline(found)
+    summary = headline(found)
     atomic.write_json(paths.metrics_file("summary"), summary)
     stage.log_artifact(paths.REPORT_PAGE)
     stage.log_pipeline(summary, [paths.REPORT_PAGE, paths.REPORT_TEXT])

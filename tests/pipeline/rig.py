@@ -45,6 +45,7 @@ class Repository:
         self.run("git", "init", "-q")
         self.dvc("init", "-q")
         self.dvc("config", "core.analytics", "false")
+        shutil.copytree(ROOT / ".dvc/plots", root / ".dvc/plots")
         self.commit("start")
 
     @contextmanager

@@ -1,5 +1,6 @@
 """Experiments: in a queue with parallel workers, and in temporary workspaces."""
 
+import csv
 import json
 import time
 
@@ -49,6 +50,21 @@ def test_experiments_on_two_workers_stand_side_by_side_in_one_database(
         artifacts = finished.root / "mlartifacts" / run.info.run_id / "artifacts"
         assert (artifacts / "report.html").exists()
     assert list((finished.root / ".dvc/tmp").rglob("mlflow.db")) == []
+
+
+def test_dvc_shows_what_was_varied_beside_what_changed(
+    finished: Repository, experiments: dict[str, Run]
+) -> None:
+    """README's `dvc exp show`: a row an experiment, the headline changes, what was varied."""
+    shown = finished.dvc(
+        *("exp", "show", "--csv", "--hide-workspace", "--drop", ".*"),
+        *("--keep", "Experiment|change.*value|finetune.lr"),
+    )
+    header, *rows = list(csv.reader(shown.splitlines()))
+    changes = [f"change.{name}.value" for name in ("accuracy", "iou", "attention_mse")]
+    assert header == ["Experiment", *changes, "finetune.lr"]
+    assert {*experiments} <= {row[-1] for row in rows}
+    assert all(float(value) != 0 for row in rows for value in row[2:4])
 
 
 def test_a_cached_stage_keeps_its_run(finished: Repository, experiments: dict[str, Run]) -> None:

@@ -24,6 +24,13 @@ HOSTILE = (
 STAGES = ("prepare", "train_abn", "export_attention", "import_edits", "finetune_attention",
           "analyze_channels")  # fmt: skip
 SIDE, GRID, EDITED = 48, 24, 48
+FRONT_OF_ONE = ("epoch", "accuracy", "alignment", "chosen")
+ALIGNMENT = {
+    "iou_validated": 1.02, "average_precision": 1.1, "energy_inside": 0.46,
+    "energy_inside_above_floor": 0.8, "energy_over_chance": 2.4, "relevance_rank_accuracy": 1.05,
+    "pointing_game": 1.15, "contrast": 0.68, "insertion": 0.9, "deletion": 0.3,
+}  # fmt: skip
+"""As multiples of the IoU."""
 BASELINES = {"constant_map": {"iou": 0.34}, "class_mean_mask": {"iou": 0.35}}
 
 
@@ -39,6 +46,8 @@ class Recipe:
     annotators: Sequence[str] = ("simulated annotator",)
     sparse: bool = False
     """Leave all pixels zero, as holes in the files: for sets too large to draw."""
+    recipes: Sequence[str] = ("paper", "guarded")
+    """Of the fine-tuning, the last one kept; none: written as before there were several."""
     colour: bool = False
     noise: bool = False
     """Images that no codec makes small."""
@@ -230,10 +239,22 @@ def _curves(root: Path, rng: np.random.Generator, recipe: Recipe) -> None:
         "val_branch_accuracy": accuracy - 0.04, "val_iou": iou if recipe.masks else np.nan,
         "choose_mse": mse + 0.01,
     }).to_csv(_under(root, paths.PLOTS / "finetune_attention.csv"), index=False)  # fmt: skip
-    pd.DataFrame({
-        "epoch": epoch, "accuracy": accuracy, "alignment": iou if recipe.masks else -mse,
-        "chosen": (epoch == 60).astype(int),
-    }).to_csv(_under(root, paths.PLOTS / "front.csv"), index=False)  # fmt: skip
+    _front(root, recipe, epoch, accuracy, iou if recipe.masks else -mse)
+
+
+def _front(root: Path, recipe: Recipe, epoch: Any, accuracy: Any, alignment: Any) -> None:
+    curves = [
+        pd.DataFrame({
+            "recipe": name, "epoch": epoch, "interpolation": 1.0,
+            "accuracy": accuracy[0] + (accuracy - accuracy[0]) / (1 + place),
+            "alignment": alignment, "chosen": (epoch == 60 - 20 * place).astype(int),
+        })
+        for place, name in enumerate(recipe.recipes or ("",))
+    ]  # fmt: skip
+    mixed = curves[-1].iloc[[8, 9]].assign(interpolation=0.5, chosen=0)
+    mixed["accuracy"] += 0.001
+    table = pd.concat([*curves, mixed]) if recipe.recipes else curves[0][[*FRONT_OF_ONE]]
+    table.to_csv(_under(root, paths.PLOTS / "front.csv"), index=False)
 
 
 def _metrics(root: Path, recipe: Recipe, samples: pd.DataFrame, edits: pd.DataFrame) -> None:
@@ -261,7 +282,8 @@ def _metrics(root: Path, recipe: Recipe, samples: pd.DataFrame, edits: pd.DataFr
                 for head, prefix in (("", ""), ("branch_", "branch_"))
             }
             if recipe.masks:
-                found[split]["iou"] = float(rows[f"{name}_alignment"].mean())
+                iou = float(rows[f"{name}_alignment"].mean())
+                found[split] |= {"iou": iou} | {k: iou * v for k, v in ALIGNMENT.items()}
         held_out = accepted["role"].to_numpy() == "report"
         if held_out.any():
             seen, wanted = maps[name][rows_of_edits][held_out] > 0.5, targets[held_out] > 0.5
@@ -269,8 +291,17 @@ def _metrics(root: Path, recipe: Recipe, samples: pd.DataFrame, edits: pd.DataFr
             found["held_out"] = {"iou": float(shares.mean())}
         return found
 
+    after = side("after")
+    of_recipes = {
+        name: {
+            split: {metric: value - 0.02 * place for metric, value in values.items()}
+            for split, values in after.items()
+        }
+        for place, name in enumerate(reversed(recipe.recipes))
+    }
+    named = {"recipe": recipe.recipes[-1], "recipes": of_recipes} if recipe.recipes else {}
     _json(root, paths.metrics_file("finetune_attention"), {
-        "before": side("before"), "after": side("after"),
+        "before": side("before"), "after": after, **named,
         "baselines": dict.fromkeys(samples["split"].unique(), BASELINES) if recipe.masks else {},
         "attention_mse": errors, "edited_images": len(accepted), "best_epoch": 60,
         "qualified": 1, "annotator": "simulated" if recipe.origin == "simulated" else "people",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from abn.report import figures
-from abn.report.figures import Change, Line
+from abn.report.figures import Change, Line, Point
 from abn.report.statistics import Bin
 from tests.report.artefacts import HOSTILE
 
@@ -26,12 +26,20 @@ def test_a_dumbbell_holds_both_ends_and_its_references() -> None:
     assert list(zip(traces["free"].x, traces["free"].y, strict=True)) == [(0.2, 0)]
 
 
-def test_the_front_marks_the_epoch_that_was_kept() -> None:
-    """The star lies at the kept epoch's accuracy and alignment, the grey mark at the first."""
-    points = [(0, 0.9, 0.2), (5, 0.89, 0.6), (10, 0.88, 0.7)]
-    traces = {trace.name: trace for trace in figures.front(points, 5, 0.87).data if trace.name}
-    assert (traces["kept"].x[0], traces["kept"].y[0]) == (0.89, 0.6)
-    assert (traces["before"].x[0], traces["before"].y[0]) == (0.9, 0.2)
+def test_the_front_has_a_line_a_recipe_and_a_star_where_it_settled() -> None:
+    """Both recipes' points and stars lie where they were measured, the kept one in its colour."""
+    paper = [Point(0.9, 0.2, "epoch 0", kept=False), Point(0.88, 0.8, "epoch 5", kept=True)]
+    guarded = [Point(0.9, 0.2, "epoch 0", kept=False), Point(0.895, 0.85, "epoch 5", kept=True)]
+    recipes = [figures.Front("paper", paper), figures.Front("guarded", guarded)]
+    traces = figures.fronts(recipes, (0.9, 0.2), 0.89).data
+    stars = {one.name: one for one in traces if one.marker.symbol == "star"}
+    assert [(one.x[0], one.y[0]) for one in stars.values()] == [(0.88, 0.8), (0.895, 0.85)]
+    assert stars["guarded"].marker.color == figures.AFTER != stars["paper"].marker.color
+    lines = [one for one in traces if one.mode == "lines" and one.x[0] is not None]
+    assert [list(one.x) for one in lines] == [[0.88, 0.9], [0.895, 0.9]]
+    assert {one.name for one in traces if one.showlegend is not False} == {
+        "paper", "guarded", "before", "lowest accuracy allowed",
+    }  # fmt: skip
 
 
 def test_channels_of_the_same_name_stay_apart() -> None:

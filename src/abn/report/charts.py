@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from abn.report import figures
+from abn.report import figures, recipes
 from abn.report.evidence import Evidence
 from abn.report.figures import AFTER, BEFORE, EDITED, NEUTRAL, Change, Line
 from abn.report.findings import SIDES, baselines
@@ -86,21 +86,20 @@ def splits(evidence: Evidence) -> Iterator[Chart]:
 
 def price(evidence: Evidence) -> Iterator[Chart]:
     """Accuracy against alignment, and the fine-tuning epoch by epoch."""
-    front = evidence.front.dropna(subset=["accuracy", "alignment"])
-    points = [
-        (int(epoch), float(accuracy), float(alignment))
-        for epoch, accuracy, alignment in front[["epoch", "accuracy", "alignment"]].to_numpy()
-    ]
-    kept = front["epoch"][front["chosen"] == 1]
-    if points:
-        floor = points[0][1] - evidence.params.finetune.max_accuracy_drop
+    if fronts := recipes.fronts(evidence):
+        accuracy = evidence.finetuned["before"].get("val", {}).get("accuracy")
         yield Chart(
             "front", "Accuracy against alignment",
-            "Each point is an epoch of the fine-tuning. Up is better aligned (IoU with the "
-            f"{'masks' if evidence.has_masks else 'edited maps the epoch is chosen by'}), right is "
-            "more accurate; the star is the epoch that was kept.",
-            figures.front(points, None if kept.empty else int(kept.iloc[0]), floor),
-            ["epoch", "accuracy", "alignment"], points,
+            "Each point is an epoch of a recipe, each line joins a recipe's best. Up is better "
+            f"aligned (IoU with the {_aligned_with(evidence)}), right is more accurate; a star is "
+            "what the recipe settled on.",
+            figures.fronts(
+                fronts, recipes.start(evidence),
+                None if accuracy is None else accuracy - evidence.params.finetune.max_accuracy_drop,
+            ),
+            ["recipe", "state", "accuracy", "alignment"],
+            [[one.name, point.name + ", kept" * point.kept, point.accuracy, point.alignment]
+             for one in fronts for point in one.points],
         )  # fmt: skip
     curves = evidence.finetuning
     for name, title, columns, y in (
@@ -154,15 +153,24 @@ def predictions(evidence: Evidence) -> Iterator[Chart]:
     }
     wrong = sum(matrix.sum(axis=1) - matrix.diagonal() for matrix in matrices.values())
     shown, cut = _most(np.asarray(wrong), "with most errors")
-    for side, counts in matrices.items():
-        shares = (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))[np.ix_(shown, shown)]
-        names = [classes[index] for index in shown]
+    shares = {
+        side: (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))[np.ix_(shown, shown)]
+        for side, counts in matrices.items()
+    }
+    names = [classes[index] for index in shown]
+    what = "Share of each class's test images by prediction"
+    right = f"{what}; the diagonal is right.{cut}"
+    changed = f"{what}, after − before: green is more, pink is less.{cut}"
+    for name, title, values, caption in (
+        ("before", "Confusion before", shares["before"], right),
+        ("after", "Confusion after", shares["after"], right),
+        ("change", "Change of the confusion", shares["after"] - shares["before"], changed),
+    ):
         yield Chart(
-            f"confusion-{side}", f"Confusion {side}",
-            f"Share of each class's test images by prediction; the diagonal is right.{cut}",
-            figures.heat(shares, names, names, ("class", "predicted")),
+            f"confusion-{name}", title, caption,
+            figures.heat(values, names, names, ("class", "predicted"), name == "change"),
             ["class", *names],
-            [[name, *row] for name, row in zip(names, shares.tolist(), strict=True)],
+            [[row, *cells] for row, cells in zip(names, values.tolist(), strict=True)],
         )  # fmt: skip
     bins = {
         side: reliability(test[f"{side}_confidence"], test[f"{side}_correct"]) for side in SIDES
@@ -193,6 +201,10 @@ def training(evidence: Evidence) -> Iterator[Chart]:
          "val_branch_accuracy": ("attention branch", BEFORE)},
         "accuracy",
     )  # fmt: skip
+
+
+def _aligned_with(evidence: Evidence) -> str:
+    return "masks" if evidence.has_masks else "edited maps the epoch is chosen by"
 
 
 def _changes(

@@ -5,6 +5,7 @@ light and print. Text from data is cut to length and escaped, because plotly rea
 """
 
 import html
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from plotly.offline import get_plotlyjs
 from abn.report.statistics import Bin
 
 BEFORE, EDITED, AFTER, NEUTRAL = "#7d8ba6", "#e08a00", "#0d9b86", "#b0708f"
+OTHERS = ((NEUTRAL, "diamond"), ("#5470c6", "square"), ("#a9746e", "triangle-up"))
+"""Of recipes beside the one kept: colour and mark."""
 LABEL_LENGTH = 20
 REFERENCES = ("line-ns-open", "diamond-open", "x-thin-open")
 SEQUENTIAL = [[0.0, "rgba(13,155,134,0.05)"], [1.0, "#0d9b86"]]
@@ -39,6 +42,31 @@ class Line(NamedTuple):
     x: Sequence[float]
     y: Sequence[float]
     colour: str
+
+
+class Point(NamedTuple):
+    """A state of the network between not fine-tuned and fully so."""
+
+    accuracy: float
+    alignment: float
+    name: str
+    kept: bool
+
+
+class Front(NamedTuple):
+    """What one recipe of the fine-tuning passed through."""
+
+    name: str
+    points: Sequence[Point]
+
+    @property
+    def edge(self) -> list[Point]:
+        """The points that no other beats in both, by rising accuracy."""
+        found: list[Point] = []
+        for one in sorted(self.points, key=lambda one: (-one.accuracy, -one.alignment)):
+            if not found or one.alignment > found[-1].alignment:
+                found.append(one)
+        return found[::-1]
 
 
 def library() -> str:
@@ -110,44 +138,52 @@ def curves(lines: Sequence[Line], x: str, y: str) -> go.Figure:
     return _finished(figure, height=300)
 
 
-def front(
-    points: Sequence[tuple[int, float, float]], chosen: int | None, floor: float
+def fronts(
+    recipes: Sequence[Front], start: tuple[float, float] | None, floor: float | None
 ) -> go.Figure:
-    """Accuracy against alignment, epoch by epoch.
+    """Accuracy against alignment: a line for each recipe, through its undominated points.
 
     Args:
-        points: (epoch, accuracy, alignment), the first before the fine-tuning.
-        chosen: The epoch that was kept.
+        recipes: The last one is the one kept.
+        start: Accuracy and alignment before the fine-tuning.
         floor: The lowest accuracy allowed.
     """
-    marked = (
-        ("before", points[:1], {"color": BEFORE, "size": 13}),
-        ("epochs of fine-tuning", points[1:], {"color": AFTER, "size": 8}),
-        (
-            "kept",
-            [p for p in points if p[0] == chosen],
-            {"color": AFTER, "size": 17, "symbol": "star"},
-        ),
-    )
     figure = go.Figure()
-    figure.add_scatter(
-        x=[p[1] for p in points], y=[p[2] for p in points], mode="lines", hoverinfo="skip",
-        line={"color": AFTER, "width": 1, "dash": "dot"}, showlegend=False,
-    )  # fmt: skip
-    for name, shown, marker in marked:
+    others = itertools.cycle(OTHERS)
+    for place, recipe in enumerate(recipes):
+        colour, symbol = (AFTER, "circle") if place == len(recipes) - 1 else next(others)
+        shown = {"legendgroup": recipe.name, "name": label(recipe.name)}
         figure.add_scatter(
-            x=[p[1] for p in shown], y=[p[2] for p in shown], name=name, mode="markers",
-            text=[str(p[0]) for p in shown], marker=marker,
-            hovertemplate="epoch %{text}<br>accuracy %{x:.4f}<br>alignment %{y:.3f}<extra></extra>",
+            x=[p.accuracy for p in recipe.edge], y=[p.alignment for p in recipe.edge],
+            mode="lines", hoverinfo="skip", showlegend=False, line={"color": colour, "width": 1.5},
+            **shown,
         )  # fmt: skip
-    figure.add_vline(x=floor, line={"color": EDITED, "width": 1.5, "dash": "dash"})
-    figure.add_scatter(
-        x=[None], y=[None], name="lowest accuracy allowed", mode="lines",
-        line={"color": EDITED, "width": 1.5, "dash": "dash"},
-    )  # fmt: skip
+        for points, marker in (
+            ([p for p in recipe.points if not p.kept], {"size": 7, "symbol": symbol}),
+            ([p for p in recipe.points if p.kept], {"size": 17, "symbol": "star"}),
+        ):
+            figure.add_scatter(
+                x=[p.accuracy for p in points], y=[p.alignment for p in points], mode="markers",
+                marker=marker | {"color": colour}, showlegend=marker["symbol"] == symbol,
+                text=[p.name for p in points],
+                hovertemplate=f"{label(recipe.name)}, %{{text}}<br>accuracy %{{x:.4f}}<br>"
+                "alignment %{y:.3f}<extra></extra>", **shown,
+            )  # fmt: skip
+    if start:
+        figure.add_scatter(
+            x=[start[0]], y=[start[1]], name="before", mode="markers",
+            marker={"color": BEFORE, "size": 13},
+            hovertemplate="before<br>accuracy %{x:.4f}<br>alignment %{y:.3f}<extra></extra>",
+        )  # fmt: skip
+    if floor is not None:
+        line = {"color": EDITED, "width": 1.5, "dash": "dash"}
+        figure.add_vline(x=floor, line=line)
+        figure.add_scatter(
+            x=[None], y=[None], name="lowest accuracy allowed", mode="lines", line=line
+        )
     figure.update_xaxes(title="accuracy, validation split")
     figure.update_yaxes(title="alignment")
-    return _finished(figure, height=360)
+    return _finished(figure, height=400)
 
 
 def channel_bars(
@@ -210,7 +246,7 @@ def calibration(before: Sequence[Bin], after: Sequence[Bin]) -> go.Figure:
         largest = max((one.images for one in bins), default=1)
         figure.add_scatter(
             x=[one.confidence for one in bins], y=[one.accuracy for one in bins], name=name,
-            mode="lines+markers", line={"color": colour, "width": 2},
+            mode="lines+markers", line={"color": colour, "width": 1}, opacity=0.85,
             marker={"size": [6 + 14 * (one.images / largest) ** 0.5 for one in bins]},
             text=[f"{one.images:,} images" for one in bins],
             hovertemplate=f"{name}, %{{text}}<br>confidence %{{x:.3f}}<br>"

@@ -1,7 +1,7 @@
 """What the run shows: did the attention move, what did it cost, is it real."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
@@ -10,10 +10,8 @@ from abn.report.gallery import edit_errors
 from abn.report.statistics import (
     Interval,
     accuracy_change,
-    calibration_error,
     mean_change,
     overlaps,
-    reliability,
 )
 
 Outcome = Literal["yes", "no", "unknown"]
@@ -73,27 +71,13 @@ def find(evidence: Evidence) -> Findings:
     )
 
 
-def headline(evidence: Evidence) -> dict[str, Any]:
-    """Give the metrics that runs are compared by, under the names that the stages gave them."""
-    finetune, test = evidence.finetuned, evidence.unedited("test")
-    summary: dict[str, Any] = {side: dict(finetune[side]) for side in SIDES}
-    for side in SIDES:
-        bins = reliability(test[f"{side}_confidence"], test[f"{side}_correct"])
-        summary[side]["test"] = {
-            **summary[side].get("test", {}),
-            "calibration_error": calibration_error(bins),
-        }
-    summary["change"] = {
-        name: interval._asdict()
-        for name, interval in (
-            ("accuracy", _accuracy(evidence).change),
-            ("iou", _alignment(evidence).change),
-            ("attention_mse", _edit_error(evidence).change),
-        )
-        if interval is not None
+def changes(evidence: Evidence) -> dict[str, Interval | None]:
+    """Give the first screen's changes after − before, by the metric's name."""
+    return {
+        "accuracy": _accuracy(evidence).change,
+        "iou": _alignment(evidence).change,
+        "attention_mse": _edit_error(evidence).change,
     }
-    kept = ("baselines", "attention_mse", "edited_images", "qualified")
-    return summary | {name: finetune[name] for name in kept if name in finetune}
 
 
 def baselines(evidence: Evidence, split: str) -> dict[str, float]:

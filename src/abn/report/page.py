@@ -3,6 +3,7 @@
 Both are functions of the evidence alone: the same evidence gives the same bytes.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -13,7 +14,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from abn.report import charts, figures, findings, gallery, rounds
+from abn.report import annotators, charts, figures, findings, gallery, measures, recipes, rounds
 from abn.report.evidence import Evidence
 from abn.report.findings import SIDES
 
@@ -38,6 +39,10 @@ def render(evidence: Evidence) -> str:
         gallery=cards,
         kinds=gallery.KINDS,
         sections=sections,
+        measures=measures.table(evidence, recipes.read(evidence)),
+        baselines=measures.BASELINES,
+        params=_params(evidence),
+        params_digest=_params_digest(evidence),
         figures={
             chart.name: json.loads(chart.figure.to_json())
             for _, _, shown in sections for chart in shown
@@ -65,14 +70,14 @@ def render_text(evidence: Evidence) -> str:
 
 
 def _words(evidence: Evidence) -> dict[str, Any]:
+    found = recipes.read(evidence)
     return {
         "evidence": evidence,
         "findings": findings.find(evidence),
-        "annotators": annotators(evidence),
-        "unedited": int((evidence.edits["status"] == "not annotated").sum()),
-        "rejections": rejections(evidence),
-        "agreement": agreement(evidence),
-        "params": list(flat(evidence.params.model_dump(exclude={"tracking"}))),
+        "recipes": found,
+        "comparison": recipes.rows(found),
+        "rivals": recipes.rivals(found),
+        "editing": annotators.read(evidence),
     }
 
 
@@ -87,37 +92,6 @@ def _sections(evidence: Evidence) -> list[tuple[str, str, list[charts.Chart]]]:
     ]
 
 
-def annotators(evidence: Evidence) -> list[dict[str, Any]]:
-    """Give a row for each annotator: what they edited and how much of it."""
-    rows = []
-    known = evidence.edits[evidence.edits["annotator"].notna()]
-    for (name, origin), edits in known.groupby(["annotator", "origin"]):
-        accepted = edits[edits["status"] == "accepted"]
-        rows.append(
-            {
-                "name": "simulated annotator" if origin == "simulated" else f"annotator {name}",
-                "simulated": origin == "simulated",
-                "accepted": len(accepted),
-                "changed": _median(accepted["changed"]),
-                "seconds": _median(accepted["lead_time"]),
-            }
-        )
-    return rows
-
-
-def rejections(evidence: Evidence) -> list[tuple[str, int]]:
-    """Count rejected edits by reason, most frequent first."""
-    rejected = evidence.edits[evidence.edits["status"] == "rejected"]
-    counts = rejected["reason"].fillna("no reason given").value_counts()
-    return [(str(reason), int(count)) for reason, count in list(counts.items())[:20]]
-
-
-def agreement(evidence: Evidence) -> dict[str, Any] | None:
-    """Mean IoU of several annotators' edits of one image; ``None`` where no image has several."""
-    scores = evidence.accepted["agreement"].dropna()
-    return {"images": len(scores), "iou": float(scores.mean())} if len(scores) else None
-
-
 def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Yield each leaf of nested parameters as (dotted key, value)."""
     for key, value in values.items():
@@ -125,6 +99,24 @@ def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
             yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", json.dumps(value, ensure_ascii=False)
+
+
+def _params(evidence: Evidence) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Parameters by section; those of none first."""
+    sections: dict[str, list[tuple[str, str]]] = {"": []}
+    for key, value in flat(_shown_params(evidence)):
+        section, _, name = key.partition(".") if "." in key else ("", "", key)
+        sections.setdefault(section, []).append((name, value))
+    return [(section, values) for section, values in sections.items() if values]
+
+
+def _params_digest(evidence: Evidence) -> str:
+    text = json.dumps(_shown_params(evidence), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _shown_params(evidence: Evidence) -> dict[str, Any]:
+    return evidence.params.model_dump(exclude={"tracking"})
 
 
 def _flow(evidence: Evidence) -> list[dict[str, Any]]:
