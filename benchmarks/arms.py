@@ -6,7 +6,8 @@ the mask of the object, averaged to the map's grid, as the simulated annotator's
 Rows that benchmarks/results/arms.csv has already are not computed again, so that a run can be
 broken off. One thread a worker.
 
-Run: python benchmarks/arms.py [--seeds 1 2 …] [--datasets default …] [--workers 2] [--summary]
+Run: python benchmarks/arms.py [--seeds 1 2 …] [--datasets default …] [--feedback right …]
+[--budgets 50 …] [--workers 2] [--summary]
 """
 
 import argparse
@@ -69,6 +70,7 @@ SHOWN = (
 )  # fmt: skip
 LESS_IS_BETTER = ("accuracy_drop", "energy_on_decoy", "level_on_decoy")
 CONTROLS = ("noop", "wrong", "shuffled", "half")
+FEEDBACK = ("none", "right", *CONTROLS)
 FEW = ("default", "decoy")
 """Data sets on which every arm is run; on the others those with right edits alone."""
 
@@ -105,6 +107,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--datasets", nargs="+", default=list(DATASETS), choices=DATASETS)
     parser.add_argument("--budgets", type=int, nargs="*", default=list(BUDGETS))
+    parser.add_argument(
+        "--feedback", nargs="+", default=list(FEEDBACK), choices=FEEDBACK,
+        help="none is the base model and the ceiling",
+    )  # fmt: skip
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--summary", action="store_true", help="print what there is")
     asked = parser.parse_args()
@@ -114,6 +120,7 @@ def main() -> None:
             for seed in asked.seeds
             for dataset in asked.datasets
             for task in _tasks(dataset, seed, asked.budgets)
+            if task.feedback in asked.feedback
         ]
         _run_all(tasks, asked.workers)
     _print_summary(_rows())
