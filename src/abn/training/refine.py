@@ -259,7 +259,9 @@ def _with(network: AttentionBranchNetwork, weights: Mapping[str, Tensor]) -> Att
 def _optimiser(learning: Iterable[nn.Module], recipe: Recipe) -> torch.optim.Optimizer:
     weights = [weight for module in learning for weight in module.parameters()]
     if recipe.optimiser == "adamw":
-        return torch.optim.AdamW(weights, lr=recipe.lr, weight_decay=recipe.weight_decay)
+        return torch.optim.AdamW(
+            weights, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
+        )
     return torch.optim.SGD(
         weights, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
     )
