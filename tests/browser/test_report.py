@@ -73,12 +73,13 @@ def opened(browser: Browser, report: Callable[[Recipe], Path]) -> Iterator[Open]
         context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
         contexts.append(context)
         shown = context.new_page()
+        shown.set_default_timeout(120_000)  # of which a busy machine takes a part to read plotly
         shown.on("console", lambda message: errors.append(message.text))
         shown.on("pageerror", lambda error: errors.append(str(error)))
         shown.on("request", lambda request: requests.append(request.url))
         path = report(recipe)
         shown.goto(path.as_uri())
-        shown.wait_for_selector("html[data-drawn]", timeout=60_000)
+        shown.wait_for_selector("html[data-drawn]")
         return shown
 
     yield show
@@ -109,6 +110,56 @@ def test_every_figure_is_drawn_and_fits(
             plot.locator(".point path, path.point, .heatmaplayer image, path.js-line").count() > 0
         )
     assert shown.evaluate("document.documentElement.scrollWidth") <= size[0]
+
+
+@SIZES
+def test_the_recipes_stand_side_by_side(opened: Open, size: tuple[int, int]) -> None:
+    """In a table that fits the screen, and in the front as a line and a star each."""
+    shown = opened(size)
+    table = shown.locator("table.compare")
+    assert table.locator("thead th").all_inner_texts() == [
+        "measure",
+        "before",
+        "paper",
+        "kept guarded",
+    ]
+    box = table.bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= size[0]
+    front = shown.locator("#plot-front")
+    assert front.locator(".legendtext").all_text_contents() == [
+        *("paper", "guarded", "before", "lowest accuracy allowed")
+    ]
+    assert front.locator(".scatterlayer .trace path.js-line").count() == 2
+    assert shown.locator("table.rivals tbody tr").count() == 2
+
+
+def test_one_recipe_alone_is_not_compared(opened: Open) -> None:
+    """Where the fine-tuning names no recipes, the page speaks of before and after."""
+    shown = opened(WIDE, Recipe(recipes=()))
+    assert shown.locator("table.compare thead th").all_inner_texts() == [
+        "measure",
+        "before",
+        "after",
+    ]
+    assert shown.locator("table.rivals").count() == 0
+    assert shown.locator("#plot-front .scatterlayer .trace path.js-line").count() == 1
+
+
+def test_everything_measured_can_be_unfolded(opened: Open) -> None:
+    """The full table opens by keyboard; a measure says which way is better, and chance's level."""
+    shown = opened(WIDE)
+    table = shown.locator("table.measures")
+    assert not table.is_visible()
+    shown.locator("details.all summary").focus()
+    shown.keyboard.press("Enter")
+    assert table.is_visible()
+    row = table.locator("tr", has_text="deletion").first
+    assert row.locator("td").first.inner_text() == "less"
+    assert table.locator("tr", has_text="contrast").first.locator("td").all_inner_texts()[:2] == [
+        *("more", "0")
+    ]
+    assert shown.evaluate("document.documentElement.scrollWidth") <= WIDE[0]
 
 
 def test_the_page_fits_the_narrowest_phone(opened: Open) -> None:

@@ -89,7 +89,9 @@ def test_nothing_is_fetched(read: Read) -> None:
 def test_whatever_names_hold_comes_out_as_text(read: Read) -> None:
     """Tags, quotes, unicode and 300 characters in class, file and annotator names stay text."""
     plain = Document(page.render(read(Recipe(origin="annotation", annotators=("a", "b")))))
-    recipe = Recipe(classes=HOSTILE, origin="annotation", annotators=HOSTILE[:2])
+    recipe = Recipe(
+        classes=HOSTILE, origin="annotation", annotators=HOSTILE[:2], recipes=HOSTILE[:2]
+    )
     hostile = Document(page.render(read(recipe)))
     assert sorted(set(hostile.tags)) == sorted(set(plain.tags))
     assert hostile.tags.count("script") == plain.tags.count("script") == 3
@@ -131,9 +133,11 @@ def test_a_page_without_masks_says_so(read: Read) -> None:
 def test_every_parameter_and_key_is_on_the_page(read: Read) -> None:
     """Parameters, stage keys and the data's digest stand in the page."""
     evidence = read()
-    text = " ".join(Document(page.render(evidence)).texts)
+    text = " ".join(" ".join(Document(page.render(evidence)).texts).split())
     shown = params.load(PARAMS).model_dump(exclude={"tracking"})
-    assert all(name in text for name, _ in page.flat(shown))
+    for key, value in page.flat(shown):
+        section, _, name = key.partition(".")
+        assert f" {name or section} {value} " in text
     assert all(key in text for key in evidence.keys.values())
     assert evidence.prepared.digest in text
 
@@ -162,7 +166,7 @@ def test_100_000_images_make_no_larger_page_and_need_little_memory(tmp_path: Pat
 
 def test_the_text_is_githubs_markdown(read: Read) -> None:
     """Every row of a table has as many cells as its header, and names can't break out of them."""
-    recipe = Recipe(origin="annotation", annotators=HOSTILE)
+    recipe = Recipe(origin="annotation", annotators=HOSTILE, recipes=HOSTILE)
     text = page.render_text(read(recipe))
     assert "<" not in text
     for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):

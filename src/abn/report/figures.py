@@ -152,7 +152,7 @@ def fronts(
     others = itertools.cycle(OTHERS)
     for place, recipe in enumerate(recipes):
         colour, symbol = (AFTER, "circle") if place == len(recipes) - 1 else next(others)
-        shown = {"legendgroup": recipe.name, "name": label(recipe.name)}
+        shown = {"legendgroup": f"recipe {place}", "name": label(recipe.name)}
         figure.add_scatter(
             x=[p.accuracy for p in recipe.edge], y=[p.alignment for p in recipe.edge],
             mode="lines", hoverinfo="skip", showlegend=False, line={"color": colour, "width": 1.5},
@@ -183,7 +183,7 @@ def fronts(
         )
     figure.update_xaxes(title="accuracy, validation split")
     figure.update_yaxes(title="alignment")
-    return _finished(figure, height=400)
+    return _finished(figure, height=460)
 
 
 def channel_bars(
