@@ -250,7 +250,13 @@ class Channels(Section):
     """Analysis of the map convolution's channels."""
 
     images: Positive
-    """Test images over which contributions are averaged."""
+    """Test images that the channels are judged on."""
+    shapley_images: Positive
+    """Of these, the images over which Shapley values are averaged."""
+    shapley_pairs: Positive
+    """Random orders, each with its reverse, where there are more than 12 channels."""
+    resamples: Positive
+    """Of the images, for intervals."""
 
 
 class Report(Section):

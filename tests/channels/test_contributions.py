@@ -2,55 +2,60 @@ import numpy as np
 import pytest
 import torch
 
-from abn.channels.contributions import convolutions
-from abn.channels.table import COLUMNS, compare
+from abn.channels.contributions import Convolution, convolutions, observe
+from abn.channels.table import COLUMNS, bars, compare
 from abn.data.loading import batch
 from abn.data.prepared import Prepared
-from abn.model.build import Architecture, build
 from abn.model.network import AttentionBranchNetwork
-from abn.params import Params
-from abn.training import engine
 from abn.training.engine import Engine
+from tests.channels.conftest import MakeNetwork
+
+ROWS = np.arange(40)
 
 
-@pytest.fixture
-def machine(tiny_params: Params) -> Engine:
-    return engine.start(tiny_params.runtime, 1)
-
-
-def _network(map_kernel: int, data: Prepared) -> AttentionBranchNetwork:
-    torch.manual_seed(0)
-    network = build(Architecture("resnet8", map_kernel, 10, 1))
-    network(batch(data, np.arange(64), torch.device("cpu")))  # running statistics of real images
-    torch.nn.init.normal_(network.attention_branch.bn_map.weight)
-    return network.eval()
+def _convolutions(
+    network: AttentionBranchNetwork, data: Prepared, machine: Engine
+) -> dict[str, Convolution]:
+    observed = observe(network, data, ROWS, machine)
+    return convolutions(network.attention_branch, observed, len(ROWS))
 
 
 @pytest.mark.parametrize("map_kernel", [1, 3])
 def test_contributions_and_bias_add_up_to_the_maps_logit(
-    map_kernel: int, machine: Engine, tiny_set: Prepared
+    map_kernel: int, machine: Engine, tiny_set: Prepared, make_network: MakeNetwork
 ) -> None:
-    """The decomposition is exact: the map is the sigmoid of the sum of its channels."""
-    network = _network(map_kernel, tiny_set)
-    rows = np.arange(40)
-    found = convolutions(network, tiny_set, rows, machine)["map"]
+    """Cell by cell, image by image, within float32's rounding of the sum's terms."""
+    network = make_network(map_kernel)
+    found = observe(network, tiny_set, ROWS, machine)
+    branch = network.attention_branch
     with torch.no_grad():
-        maps = network(batch(tiny_set, rows, machine.device)).maps
-    norm = network.attention_branch.bn_map
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    bias = norm.bias - norm.running_mean * norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    total = (found.contributions.sum() + bias).item()
-    assert total == pytest.approx(maps.logit().mean().item(), abs=1e-4)
+        maps = network(batch(tiny_set, ROWS, machine.device)).maps
+        logits = branch.bn_map(branch.conv_map(found.evidence)).squeeze(1)
+    terms = found.map.contributions.abs().sum(1) + found.map.bias.abs()
+    rounding = 16 * torch.finfo(torch.float32).eps * terms
+    assert ((found.map.logits - logits).abs() <= rounding).all()
+    assert torch.allclose(found.map.logits.sigmoid(), maps, atol=1e-5)
+
+
+@pytest.mark.parametrize("map_kernel", [1, 3])
+def test_mean_contributions_are_those_of_the_first_images(
+    map_kernel: int, machine: Engine, tiny_set: Prepared, make_network: MakeNetwork
+) -> None:
+    """With the bias they add up to the mean logit of those images, and of no other."""
+    network = make_network(map_kernel)
+    observed = observe(network, tiny_set, ROWS, machine)
+    found = convolutions(network.attention_branch, observed, 10)["map"]
+    total = (found.contributions.sum() + observed.map.bias).item()
+    assert total == pytest.approx(observed.map.logits[:10].mean().item(), abs=1e-4)
+    assert total != pytest.approx(observed.map.logits.mean().item(), abs=1e-4)
 
 
 def test_folded_weights_do_not_depend_on_the_scale_of_the_raw_ones(
-    machine: Engine, tiny_set: Prepared
+    machine: Engine, tiny_set: Prepared, make_network: MakeNetwork
 ) -> None:
     """Scaled weights, with the statistics that they would have had, are the same network."""
-    network = _network(1, tiny_set)
-    rows = np.arange(8)
-    before = convolutions(network, tiny_set, rows, machine)["map"]
+    network = make_network()
+    before = _convolutions(network, tiny_set, machine)["map"]
     branch = network.attention_branch
     with torch.no_grad():
         branch.conv_map.weight.mul_(7.3)
@@ -58,22 +63,39 @@ def test_folded_weights_do_not_depend_on_the_scale_of_the_raw_ones(
         assert branch.bn_map.running_var is not None
         branch.bn_map.running_mean.mul_(7.3)
         branch.bn_map.running_var.mul_(7.3**2)
-    after = convolutions(network, tiny_set, rows, machine)["map"]
+    after = _convolutions(network, tiny_set, machine)["map"]
     assert torch.allclose(after.weights, before.weights * 7.3)
     assert torch.allclose(after.folded, before.folded, rtol=1e-3)
 
 
 def test_the_table_has_a_row_for_each_weight_and_ranks_within_an_output(
-    machine: Engine, tiny_set: Prepared
+    machine: Engine, tiny_set: Prepared, make_network: MakeNetwork
 ) -> None:
-    """1×K of the map, K×D of the classes; rank 1 is the highest folded weight."""
-    found = convolutions(_network(1, tiny_set), tiny_set, np.arange(8), machine)
-    rows = compare(found, found, tiny_set.classes)
+    """1×K of the map, K×D of the classes; rank 1 is the highest folded weight.
+
+    What was measured of the map's channels stands in their rows alone.
+    """
+    found = _convolutions(make_network(), tiny_set, machine)
+    measured = {"verdict": [f"verdict {k}" for k in range(10)]}
+    rows = compare(found, found, tiny_set.classes, measured)
     assert [len([r for r in rows if r["conv"] == conv]) for conv in ("map", "classes")] == [10, 640]
-    assert all(set(row) == set(COLUMNS) for row in rows)
+    assert all(set(row) - set(measured) == set(COLUMNS) for row in rows)
     assert all(row["change"] == 0 for row in rows)
     of_map = [row for row in rows if row["conv"] == "map"]
     assert [row["name"] for row in of_map] == tiny_set.classes
+    assert [row["verdict"] for row in of_map] == measured["verdict"]
+    assert not any("verdict" in row for row in rows if row["conv"] == "classes")
     assert min(of_map, key=lambda r: r["rank_after"])["folded_after"] == max(
         row["folded_after"] for row in of_map
     )
+
+
+def test_the_bars_are_the_columns_of_the_table(
+    machine: Engine, tiny_set: Prepared, make_network: MakeNetwork
+) -> None:
+    """What the weights are compared by is what the page shows of them."""
+    before, after = (_convolutions(make_network(seed=seed), tiny_set, machine) for seed in (0, 1))
+    rows = compare(before, after, tiny_set.classes, {})[:10]
+    shown = bars(before["map"], after["map"])
+    for name, column in (("weight", "weight_after"), ("folded", "folded_after"), ("change",) * 2):
+        assert shown[name] == pytest.approx([row[column] for row in rows])

@@ -1,9 +1,11 @@
 """The channels before and after the refinement, side by side: a row a weight."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from abn.channels.contributions import Convolution
@@ -15,24 +17,43 @@ COLUMNS = (
 )  # fmt: skip
 
 
+def bars(before: Convolution, after: Convolution) -> dict[str, NDArray[np.float64]]:
+    """Give what the map's bars show of its K channels: weight and folded weight after, change."""
+    shown = {
+        "weight": after.weights,
+        "folded": after.folded,
+        "change": after.folded - before.folded,
+    }
+    return {name: values[0].double().numpy() for name, values in shown.items()}
+
+
 def compare(
-    before: Mapping[str, Convolution], after: Mapping[str, Convolution], classes: list[str]
+    before: Mapping[str, Convolution],
+    after: Mapping[str, Convolution],
+    classes: list[str],
+    measured: Mapping[str, Sequence[Any]],
 ) -> list[dict[str, Any]]:
     """Give a row for each weight of each convolution.
 
     ``change`` is that of the folded weight; ranks are by the folded weight within an output, 1 the
-    highest. The map's channels carry the names of the classes whose evidence they are.
+    highest. The map's channels carry the names of the classes whose evidence they are, and what was
+    measured of them by column.
     """
-    return [
+    rows = [
         row
         for conv in before
         for output in range(len(before[conv].weights))
-        for row in _rows(conv, output, before[conv], after[conv], classes)
+        for row in _rows(conv, output, before[conv], after[conv])
     ]
+    of_map = (row for row in rows if row["conv"] == "map")
+    for channel, row in enumerate(of_map):
+        row["name"] = classes[channel]
+        row |= {column: values[channel] for column, values in measured.items()}
+    return rows
 
 
 def _rows(
-    conv: str, output: int, before: Convolution, after: Convolution, classes: list[str]
+    conv: str, output: int, before: Convolution, after: Convolution
 ) -> Iterator[dict[str, Any]]:
     rank_before, rank_after = _ranks(before.folded[output]), _ranks(after.folded[output])
     for channel in range(before.weights.shape[1]):
@@ -41,7 +62,7 @@ def _rows(
             "conv": conv,
             "output": output,
             "channel": channel,
-            "name": classes[channel] if conv == "map" else "",
+            "name": "",
             "weight_before": before.weights[at].item(),
             "weight_after": after.weights[at].item(),
             "folded_before": before.folded[at].item(),
