@@ -31,6 +31,7 @@ def main(stage: Stage) -> None:
             f"the base model's (finetune.max_accuracy_drop); the closest, {refined.epoch}, is kept"
         )
     checkpoint.save(network, card, paths.REFINED_MODEL)
+    stage.log_model(paths.REFINED_MODEL)
     stage.log_curve(refined.history)
     front = [
         {

@@ -31,6 +31,7 @@ def main(stage: Stage) -> None:
         data.mean, data.std, data.digest,
     )  # fmt: skip
     checkpoint.save(network, card, paths.MODEL)
+    stage.log_model(paths.MODEL)
     best = max(history, key=lambda row: row["val_accuracy"])
     of_split = {
         split: accuracy(network, data, data.rows(split), machine)._asdict()
