@@ -41,6 +41,7 @@ def main(stage: Stage) -> None:
             "base model's (finetune.max_accuracy_drop); the most accurate one is kept"
         )
     checkpoint.save(refined.network, card, paths.REFINED_MODEL)
+    stage.log_model(paths.REFINED_MODEL)
     stage.log_curve([row for row in refined.history if row["interpolation"] == 1])
     points = {name: (one.history, one.kept) for name, one in recipes.items()}
     atomic.write_csv(paths.PLOTS / "front.csv", front.table(points), front.COLUMNS)

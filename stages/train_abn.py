@@ -34,6 +34,7 @@ def main(stage: Stage) -> None:
     else:
         frozen = rounds.folder(params.model.base) / rounds.MODEL
         network = adoption.adopt(frozen, card, paths.MODEL)
+    stage.log_model(paths.MODEL)
 
     of_split = {
         split: accuracy(network, data, data.rows(split), machine)._asdict()

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from abn import prediction
 from abn.attention import overlays
 from abn.cli import app
+from abn.data import pictures
 from abn.data.prepared import Prepared
 from abn.errors import AbnError
 from abn.model import checkpoint
@@ -109,7 +110,7 @@ def test_an_image_looks_the_same_in_every_mode(mode: str, name: str | None) -> N
     )
     picture.save("grey.png")
     if name is None:
-        found = np.asarray(prediction._colours(picture.convert("RGB").convert(mode), [0.25]))
+        found = np.asarray(pictures._colours(picture.convert("RGB").convert(mode), [0.25]))
         assert np.abs(found.astype(int) - np.asarray(picture)[..., None]).mean() < CLOSE
         return
     picture.convert("RGB").convert(mode).save(name)
@@ -342,5 +343,7 @@ def test_a_model_is_named_or_a_path() -> None:
     status, printed = run("x.png", "--model", str(elsewhere), "--format", "json")
     assert status == 0
     assert json.loads(printed)["model"] != json.loads(run("x.png", "--format", "json")[1])["model"]
-    with pytest.raises(AbnError, match="model best: neither a file nor one of refined, base"):
+    with pytest.raises(
+        AbnError, match="model best: neither a file nor one of champion, candidate, refined, base"
+    ):
         prediction.model_file("best")

@@ -47,7 +47,8 @@ def main() -> None:
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.")],
     model: Annotated[
-        str, typer.Option(help="refined, base, or the path of a .safetensors file.")
+        str,
+        typer.Option(help="refined, base, champion, candidate, or a .safetensors file's path."),
     ] = "refined",
     out: Annotated[
         Path | None, typer.Option(help="Folder for overlays: the image under its attention map.")
@@ -57,10 +58,15 @@ def predict(
     """Classify images and show where the network looks; exit status 1 if one can't be read."""
     from abn import params, prediction  # noqa: PLC0415
     from abn.model import checkpoint  # noqa: PLC0415
+    from abn.tracking import registry  # noqa: PLC0415
     from abn.training import engine  # noqa: PLC0415
 
     every = params.load()
-    network, card = checkpoint.load(prediction.model_file(model))
+    if model in prediction.REGISTERED:
+        weights = registry.fetch(every.tracking.experiment, model)
+    else:
+        weights = prediction.model_file(model)
+    network, card = checkpoint.load(weights)
     machine = engine.start(every.runtime, every.seed)
     files, failed = prediction.find(images)
     results = [*prediction.predict(network, card, files, machine, out), *failed]
@@ -70,6 +76,28 @@ def predict(
     else:
         _print_table(described)
     if described["unreadable"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def promote(
+    version: Annotated[
+        str | None, typer.Option(help="Number of a registered version; else the candidate.")
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option(help="Whether it must beat the present champion, on the same data.")
+    ] = True,
+) -> None:
+    """Make the candidate champion if it passes the gates and is better; exit status 1 if not."""
+    from abn import params, promotion  # noqa: PLC0415
+
+    every = params.load()
+    decision = promotion.promote(every.promote, every.tracking.experiment, version, compare)
+    for passed, text in decision.checks:
+        state, colour = ("ok", "green") if passed else ("no", "red")
+        typer.echo(typer.style(f"{state:<4}", fg=colour) + text)
+    typer.echo(decision.text)
+    if not decision.promoted:
         raise typer.Exit(1)
 
 

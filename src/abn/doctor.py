@@ -23,7 +23,7 @@ from abn.edits.label_studio import client
 from abn.edits.label_studio import server as studio
 from abn.errors import AbnError
 from abn.pipeline import read_pipeline
-from abn.tracking import sender, server
+from abn.tracking import registry, sender, server
 
 SHOWN = ("torch", "torchvision", "dvc", "mlflow", "label-studio-sdk")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -51,8 +51,11 @@ def examine() -> Iterator[Finding]:
     checked = _run(parameters)
     yield checked
     if checked.state == "ok":
-        for check in (device, tracking):
-            yield _run(check)
+        yield _run(device)
+        reached = _run(tracking)
+        yield reached
+        if reached.state != "problem":
+            yield _run(models)
     for check in (label_studio, results, disk, label_studio_server, browser):
         yield _run(check)
 
@@ -121,6 +124,30 @@ def tracking() -> Finding:
     if left:
         return Finding("note", f"{text}; {len(left)} stage(s) have nothing to restore", left[0])
     return Finding("ok", text)
+
+
+def models() -> Finding:
+    """Whether the registry's champion is the model that was trained last."""
+    name = registry.registered_name(params.load().tracking.experiment)
+    with server.told():
+        connected = server.connect()
+        champion, candidate = (
+            registry.named(connected, name, alias)
+            for alias in (registry.CHAMPION, registry.CANDIDATE)
+        )
+    if candidate is None:
+        return Finding("note", "no model is registered yet", "dvc repro registers the refined one")
+    if champion is None:
+        return Finding(
+            "note", f"no champion yet; the candidate is {candidate.title}", "abn promote"
+        )
+    if champion == candidate:
+        return Finding("ok", f"the champion is {champion.title}, the newest one")
+    return Finding(
+        "note",
+        f"the candidate, {candidate.title}, is newer than the champion, {champion.title}",
+        "abn promote makes it champion if it is better",
+    )
 
 
 def label_studio() -> Finding:

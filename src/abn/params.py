@@ -269,7 +269,19 @@ class Report(Section):
 class Tracking(Section):
     """MLflow."""
 
-    experiment: str
+    experiment: Annotated[str, Field(min_length=1)]
+    """Also the name under which refined models are registered."""
+
+
+class Promote(Section):
+    """What a model must show to become champion, on the validation split; no stage reads it."""
+
+    max_accuracy_drop: Fraction
+    """Accuracy that it may lose against its base model, and against the present champion."""
+    min_alignment: Fraction
+    """IoU with the masks; with held-out edits where there are no masks."""
+    min_alignment_gain: Annotated[float, Field(ge=-1, le=1)]
+    """Alignment that it must have gained over its base model."""
 
 
 class Params(Section):
@@ -286,6 +298,7 @@ class Params(Section):
     channels: Channels
     report: Report
     tracking: Tracking
+    promote: Promote
 
     @model_validator(mode="after")
     def _masks_for_the_simulated_annotator(self) -> "Params":

@@ -19,6 +19,8 @@ class Declared(NamedTuple):
     params: tuple[tuple[str, ...], ...]
     deps: tuple[Path, ...]
     outs: tuple[Path, ...]
+    purpose: str
+    """In one line."""
 
 
 def read_pipeline() -> dict[str, Declared]:
@@ -49,6 +51,7 @@ def _declared(name: str, stage: Mapping[str, Any]) -> Declared:
         tuple(tuple(_entry(param).split(".")) for param in stage.get("params", ())),
         tuple(Path(_entry(dep)) for dep in stage.get("deps", ())),
         tuple(Path(_entry(out)) for out in written),
+        str(stage.get("desc", "")),
     )
 
 

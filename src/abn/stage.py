@@ -25,9 +25,11 @@ from abn.errors import AbnError
 from abn.params import Params, load
 from abn.pipeline import Declared, flatten, read_key, read_pipeline, restricted, stage_key, values
 from abn.progress import say
-from abn.tracking import sender
+from abn.tracking import notes, sender
+from abn.tracking import record as records
+from abn.tracking.headlines import HEADLINES
 from abn.tracking.provenance import source_tags
-from abn.tracking.record import Status
+from abn.tracking.record import Dataset, Status
 from abn.tracking.run import Run
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -81,6 +83,7 @@ class Stage:
         for name, value in _texts(leaves).items():
             self._run.tag(name, value)
         self._run.log([(0, _numbers(leaves))])
+        self.tag(notes.TAG, notes.of_stage(self._pipeline[self.name].purpose, _numbers(leaves)))
 
     def log_curve(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write a table by step to reports/plots and MLflow; again with more rows as they come.
@@ -106,6 +109,14 @@ class Stage:
         """Send a file or folder to MLflow when the stage ends, as it is now."""
         self._run.log_artifact(path)
 
+    def log_model(self, weights: Path) -> None:
+        """Send a model to MLflow while the stage goes on; a refined one into the registry too.
+
+        Args:
+            weights: safetensors, the card beside it.
+        """
+        self._run.log_model(weights, _example(), weights == paths.REFINED_MODEL)
+
     def tag(self, name: str, value: str) -> None:
         """Tag the MLflow run: what is no result and may differ from run to run, as the device."""
         self._run.tag(name, value)
@@ -116,14 +127,15 @@ class Stage:
         It holds every stage's params and refers to every stage's run.
 
         Args:
-            metrics: headline metrics, nested as in the stages' own files.
+            metrics: nested as in the stages' own files; MLflow gets the headlines among them.
             artifacts: files and folders to send with it.
         """
         keys = {name: self.key if name == self.name else read_key(name) for name in self._pipeline}
         named = [one for stage in self._pipeline.values() for one in stage.params]
         leaves = flatten(_plain(metrics, ""))
+        headlines = {name: leaves[name] for name in HEADLINES if name in leaves}
         self._run.log_pipeline(
-            keys, values(self._every, named), _numbers(leaves), _texts(leaves), artifacts
+            keys, values(self._every, named), headlines, _texts(leaves), artifacts
         )
 
 
@@ -165,6 +177,8 @@ def _run(name: str, main: Callable[[Stage], None]) -> None:
     tracked = Run(every.tracking.experiment, name, key, own, _tags(own, pipeline))
     status: Status = "FAILED"
     try:
+        if paths.PREPARED in declared.deps:
+            tracked.log_dataset(_dataset())
         main(Stage(name, every, pipeline, tracked, key))
         atomic.write_json(paths.run_file(name), {"stage": name, "key": key})
         status = "FINISHED"
@@ -189,11 +203,21 @@ def restore(name: str) -> bool:
     key = read_key(name)
     if key != stage_key(name, own, pipeline[name].deps):
         raise AbnError(f"{name}: params or deps have changed since it ran; run: dvc repro {name}")
+    experiment = every.tracking.experiment
+    if sender.is_known(experiment, name, key):
+        return False
     metrics = paths.metrics_file(name)
     leaves = flatten(json.loads(metrics.read_text(encoding="utf-8"))) if metrics.exists() else {}
-    return sender.restore(
-        every.tracking.experiment, name, key, own, _numbers(leaves), _texts(leaves)
-    )
+    record = records.start(experiment, name, key, own, _texts(leaves))
+    record.log([(0, _numbers(leaves))])
+    record.tags[notes.TAG] = notes.of_stage(pipeline[name].purpose, _numbers(leaves))
+    if paths.PREPARED in pipeline[name].deps:
+        record.dataset = _dataset()
+    for weights in {paths.MODEL, paths.REFINED_MODEL} & set(pipeline[name].outs):
+        if weights.exists():
+            record.keep_model(weights, _example(), weights == paths.REFINED_MODEL)
+    sender.restore(record)
+    return True
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
@@ -232,6 +256,17 @@ def _numbers(leaves: Mapping[str, Any]) -> dict[str, float]:
 
 def _texts(leaves: Mapping[str, Any]) -> dict[str, str]:
     return {name: value for name, value in leaves.items() if isinstance(value, str)}
+
+
+def _dataset() -> Dataset:
+    path = paths.PREPARED / "dataset.json"
+    described = json.loads(path.read_text(encoding="utf-8"))
+    return Dataset(name=described["source"], digest=described["digest"], images=described["images"])
+
+
+def _example() -> Any:
+    """Give an image H×W×C of the prepared set."""
+    return np.load(paths.PREPARED / "images.npy", mmap_mode="r")[0]
 
 
 def _seed(seed: int) -> None:

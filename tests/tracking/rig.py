@@ -1,9 +1,15 @@
 """Stages that track, and what MLflow and the scratch folder have of them."""
 
+import os
+import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -77,10 +83,43 @@ def a_pipeline(stages: dict[str, str]) -> None:
     one.save()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Wait until something happens; fail if it does not in time."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
             pytest.fail(f"did not happen within {seconds} seconds")
         time.sleep(0.1)
+
+
+@contextmanager
+def mlflow_server(port: int, folder: Path) -> Iterator[str]:
+    """Run a server whose database and artifacts lie in a folder; give its address."""
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
+    command += ["--port", str(port), "--backend-store-uri", f"sqlite:///{folder}/server.db"]
+    command += ["--artifacts-destination", str(folder / "artifacts")]
+    with (folder / "server.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    uri = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: answers(f"{uri}/health"), seconds=60)
+        yield uri
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def answers(address: str) -> bool:
+    """Whether something there answers with status 200."""
+    try:
+        with urllib.request.urlopen(address, timeout=1) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def free_port() -> int:
+    """Give a port of this machine on which nobody listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

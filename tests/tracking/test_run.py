@@ -1,15 +1,8 @@
 """What a stage's run does, with stages as processes and MLflow as it is."""
 
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -17,7 +10,15 @@ import pytest
 from mlflow import MlflowClient
 
 from abn.tracking import server
-from tests.tracking.rig import finish, start, tracked, unsent, wait_until
+from tests.tracking.rig import (
+    finish,
+    free_port,
+    mlflow_server,
+    start,
+    tracked,
+    unsent,
+    wait_until,
+)
 
 
 def test_several_processes_make_the_database_at_once() -> None:
@@ -72,36 +73,6 @@ def test_a_run_whose_machine_went_down_is_closed_by_the_next_stage() -> None:
 
 
 # A server that is down.
-
-
-@contextmanager
-def mlflow_server(port: int, folder: Path) -> Iterator[str]:
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
-    command += ["--port", str(port), "--backend-store-uri", f"sqlite:///{folder}/server.db"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    with (folder / "server.log").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    uri = f"http://127.0.0.1:{port}"
-    try:
-        wait_until(lambda: answers(f"{uri}/health"), seconds=60)
-        yield uri
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(30)
-
-
-def answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(address, timeout=1) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def test_a_server_that_is_down_loses_nothing(

@@ -13,13 +13,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from abn import atomic, paths
+from abn.tracking import kept_model
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 LONGEST_NAME = 250
+RESTORED_TAG = "abn.restored"
+"""Of a run that was made of committed results, not by the stage."""
 
 
 class Point(NamedTuple):
@@ -29,6 +34,15 @@ class Point(NamedTuple):
     value: float
     step: int
     time: int
+
+
+class Dataset(BaseModel):
+    """A data set that a run read."""
+
+    name: str
+    digest: str
+    images: dict[str, int]
+    """By split."""
 
 
 class Record(BaseModel):
@@ -46,6 +60,11 @@ class Record(BaseModel):
     points: list[Point] = []
     stages: dict[str, str] = {}
     """Of a pipeline's run: each stage's key."""
+    dataset: Dataset | None = None
+    model: str | None = None
+    """Name of the model that lies in ``model_folder``, if the run made one."""
+    registered: bool = False
+    """Whether the model goes into the registry, if the run finishes."""
 
     @property
     def file(self) -> Path:
@@ -56,6 +75,11 @@ class Record(BaseModel):
     def artifacts(self) -> Path:
         """Folder of the copies that are to be sent with it."""
         return unsent() / self.id
+
+    @property
+    def model_folder(self) -> Path:
+        """Folder of the model that is to be sent with it."""
+        return unsent() / f"{self.id}.model"
 
     def save(self) -> None:
         """Write the record."""
@@ -79,13 +103,19 @@ class Record(BaseModel):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
 
+    def keep_model(self, weights: Path, example: NDArray[np.uint8], registered: bool) -> None:
+        """Copy a model, as it is now, to be sent with the record."""
+        kept_model.keep(weights, example, self.model_folder)
+        self.model, self.registered = weights.stem, registered
+
     def close(self, status: Status) -> None:
         """Set how and when the run ended."""
         self.status, self.ended = status, _now()
 
     def forget(self) -> None:
         """Delete record and copies; the record last, so that no copy stays behind unnoticed."""
-        shutil.rmtree(self.artifacts, ignore_errors=True)
+        for copies in (self.artifacts, self.model_folder):
+            shutil.rmtree(copies, ignore_errors=True)
         self.file.unlink(missing_ok=True)
 
 

@@ -7,9 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from abn.progress import say
-from abn.tracking import owner, record
-from abn.tracking.record import Record, Status
+from abn.tracking import notes, owner, record
+from abn.tracking.record import Dataset, Record, Status
 
 SECONDS_TO_WAIT_FOR_SENDING = 120
 
@@ -42,6 +45,25 @@ class Run:
         self._record.log(rows)
         self._update()
 
+    def log_dataset(self, dataset: Dataset) -> None:
+        """Say which data set the run reads."""
+        self._record.dataset = dataset
+        self._update()
+
+    def log_model(self, weights: Path, example: NDArray[np.uint8], registered: bool) -> None:
+        """Keep a copy of a model and send it while the stage goes on.
+
+        Args:
+            weights: safetensors, the card beside it.
+            example: an image H×W×C.
+            registered: whether it goes into the registry if the stage finishes.
+        """
+        try:
+            self._record.keep_model(weights, example, registered)
+        except OSError as error:
+            say(f"tracking: {error}; this model will be missing in MLflow")
+        self._update()
+
     def log_artifact(self, path: Path) -> None:
         """Keep a copy of a file or folder, to be sent when the run ends."""
         _keep(path, self._record)
@@ -64,7 +86,11 @@ class Run:
             artifacts: files and folders to send with it.
         """
         own = self._record
-        self._pipeline = record.start_pipeline(own.experiment, stages, params, {**own.tags, **tags})
+        note = {notes.TAG: notes.of_pipeline(metrics, params)}
+        self._pipeline = record.start_pipeline(
+            own.experiment, stages, params, {**own.tags, **tags, **note}
+        )
+        self._pipeline.dataset = own.dataset
         self._pipeline.log([(0, metrics)])
         for path in artifacts:
             _keep(path, self._pipeline)

@@ -7,18 +7,19 @@ and closes the run when the stage is gone: a killed stage leaves no run open.
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from filelock import FileLock
 
-from abn.errors import AbnError
 from abn.progress import say
+from abn.tracking import machine, notes, server
 from abn.tracking import record as records
-from abn.tracking import server
 from abn.tracking.owner import known_dead
 from abn.tracking.record import Record, unsent
+from abn.tracking.runs import Sent
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,33 +40,30 @@ def send_unsent() -> Outcome:
     return _send_unsent(None)
 
 
-def restore(
-    experiment: str,
-    stage: str,
-    key: str,
-    params: Mapping[str, Any],
-    metrics: Mapping[str, float],
-    tags: Mapping[str, str],
-) -> bool:
-    """Make the finished run of a stage whose results came with git, unless there is one.
+def is_known(experiment: str, stage: str, key: str) -> bool:
+    """Whether there is a finished run of a stage, by its key.
 
-    Returns:
-        Whether a run was made.
+    Raises:
+        AbnError: MLflow does not answer.
+    """
+    with server.told():
+        client = server.connect()
+        return server.newest(client, server.experiment(client, experiment), stage, key) is not None
+
+
+def restore(record: Record) -> None:
+    """Send the record of a stage whose results came with git.
 
     Raises:
         AbnError: MLflow does not take it.
     """
+    record.tags[records.RESTORED_TAG] = "true"
+    record.close("FINISHED")
     try:
-        client = server.connect()
-        if server.newest(client, server.experiment(client, experiment), stage, key):
-            return False
-        record = records.start(experiment, stage, key, params, {**tags, "abn.restored": "true"})
-        record.log([(0, metrics)])
-        record.close("FINISHED")
-        _send(client, record, None)
-    except Exception as error:  # noqa: BLE001 (mlflow raises what its transports raise)
-        raise AbnError(f"MLflow at {_address()}: {server.clean(str(error))}") from None
-    return True
+        with server.told():
+            _send(server.connect(), record, None)
+    finally:
+        record.forget()
 
 
 def _follow(path: Path) -> None:
@@ -74,7 +72,8 @@ def _follow(path: Path) -> None:
     The end of the pipe alone says that the stage was killed, and may come late or before that:
     children that it forked hold the pipe too.
     """
-    sent: server.Sent | None = None
+    sent: Sent | None = None
+    monitor = None
     outcome: Outcome | None = None
     next_attempt = 0.0
     for _ in sys.stdin.buffer:
@@ -87,10 +86,14 @@ def _follow(path: Path) -> None:
             sent = sent or _open(path)
             if sent is not None:
                 sent.update(record)
+                monitor = monitor or machine.watch(record, sent.run_id)
             outcome = None
         except Exception as error:  # noqa: BLE001 (whatever it is, training goes on)
             outcome = Outcome(0, 1, server.clean(str(error)))
             next_attempt = time.monotonic() + SECONDS_BETWEEN_ATTEMPTS
+    if monitor is not None:
+        with suppress(Exception):
+            monitor.finish()
     record = records.read(path)
     if record is not None and record.status == "RUNNING":
         record.close("KILLED")
@@ -104,7 +107,7 @@ def _follow(path: Path) -> None:
         )
 
 
-def _open(path: Path) -> server.Sent | None:
+def _open(path: Path) -> Sent | None:
     """Make a record's run, unless the stage has ended and somebody else sends the record now."""
     client = server.connect()
     with _sending():
@@ -112,10 +115,10 @@ def _open(path: Path) -> server.Sent | None:
         if record is None or record.status != "RUNNING":
             return None
         server.close_orphans(client, server.experiment(client, record.experiment))
-        return server.Sent(client, record)
+        return Sent(client, record)
 
 
-def _send_unsent(sent: server.Sent | None) -> Outcome:
+def _send_unsent(sent: Sent | None) -> Outcome:
     if not any(unsent().glob("*.json")):
         return Outcome(0, 0, None)
     done, reason, client = 0, None, None
@@ -152,7 +155,7 @@ def _ended() -> Iterator[Record]:
         yield record
 
 
-def _send(client: "MlflowClient", record: Record, sent: server.Sent | None) -> None:
+def _send(client: "MlflowClient", record: Record, sent: Sent | None) -> None:
     if record.stages:
         experiment = server.experiment(client, record.experiment)
         references = server.references(client, experiment, record.stages)
@@ -161,8 +164,10 @@ def _send(client: "MlflowClient", record: Record, sent: server.Sent | None) -> N
             server.fill_in(client, known, references)
             return
         record.tags |= references
+        note = record.tags.get(notes.TAG, "")
+        record.tags[notes.TAG] = f"{note}\n\n{notes.links(experiment, references)}"
     if sent is None or sent.record_id != record.id:
-        sent = server.Sent(client, record)
+        sent = Sent(client, record)
     sent.update(record)
     sent.close(record)
 

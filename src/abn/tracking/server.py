@@ -1,4 +1,4 @@
-"""What is asked of MLflow, database or server; the only file that imports mlflow."""
+"""What is asked of MLflow, database or server; and by whom it is asked."""
 
 import logging
 import os
@@ -7,74 +7,27 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from abn import paths
+from abn.errors import AbnError
 from abn.tracking.owner import known_dead
-from abn.tracking.record import Record
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-POINTS_A_BATCH = 500  # MLflow takes 1000 entities a request, of which 100 params and 100 tags
-LABELS_A_BATCH = 100
-LONGEST_VALUE = 5000
 MISSING = "missing"
 
 CLIENT_DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_UV_AUTO_DETECT": "false",  # a model needs what it says, not what a lock file here says
 }
-
-
-class Sent:
-    """A record's run in MLflow, and how much of the record it has."""
-
-    def __init__(self, client: "MlflowClient", record: Record) -> None:
-        found = client.search_runs(
-            [experiment(client, record.experiment)],
-            f"tags.`abn.record` = '{record.id}'",
-            max_results=1,
-        )
-        self._client = client
-        self._points = 0
-        self._labels: set[tuple[str, str, str]] = set()
-        self.record_id = record.id
-        self.run_id = found[0].info.run_id if found else _create(client, record)
-
-    def update(self, record: Record) -> None:
-        """Send what the run does not have yet."""
-        from mlflow.entities import Metric, Param, RunTag  # noqa: PLC0415
-
-        labels = [("param", *one) for one in record.params.items()]
-        labels += [("tag", *one) for one in record.tags.items()]
-        new = [label for label in labels if label not in self._labels]
-        for batch in _batches(new, LABELS_A_BATCH):
-            short = [(kind, name, value[:LONGEST_VALUE]) for kind, name, value in batch]
-            params = [Param(name, value) for kind, name, value in short if kind == "param"]
-            tags = [RunTag(name, value) for kind, name, value in short if kind == "tag"]
-            self._client.log_batch(self.run_id, params=params, tags=tags)
-            self._labels.update(batch)
-        for points in _batches(record.points[self._points :], POINTS_A_BATCH):
-            metrics = [Metric(one.name, one.value, one.time, one.step) for one in points]
-            self._client.log_batch(self.run_id, metrics=metrics)
-            self._points += len(points)
-
-    def close(self, record: Record) -> None:
-        """Send the artifacts and end the run."""
-        if record.artifacts.is_dir():
-            self._client.log_artifacts(self.run_id, str(record.artifacts))
-        self._client.set_terminated(self.run_id, record.status, record.ended)
-
-
-def _create(client: "MlflowClient", record: Record) -> str:
-    tags = record.tags | {"abn.record": record.id}
-    of = experiment(client, record.experiment)
-    return str(client.create_run(of, record.started, tags, record.name).info.run_id)
 
 
 def tracking_uri() -> str:
@@ -158,6 +111,24 @@ def is_refusal(error: Exception) -> bool:
     return isinstance(error, MlflowException) and error.error_code not in silent
 
 
+def is_missing(error: Exception) -> bool:
+    """Whether MLflow answered that there is no such thing."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    return isinstance(error, MlflowException) and error.error_code == "RESOURCE_DOES_NOT_EXIST"
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn what mlflow raises into ``AbnError``, for commands that can't do without its answer."""
+    try:
+        yield
+    except AbnError:
+        raise
+    except Exception as error:  # noqa: BLE001 (mlflow raises what its transports raise)
+        raise AbnError(f"MLflow at {clean(tracking_uri())}: {clean(str(error))}") from None
+
+
 def clean(text: str) -> str:
     """Take out what must not be seen: passwords in addresses, the token; and all but one line."""
     secrets = (os.environ.get(f"MLFLOW_TRACKING_{name}") for name in ("TOKEN", "PASSWORD"))
@@ -177,7 +148,3 @@ def _alone() -> Iterator[None]:
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{database}.lock"):
         yield
-
-
-def _batches(items: list[Any], size: int) -> Iterator[list[Any]]:
-    return (items[start : start + size] for start in range(0, len(items), size))

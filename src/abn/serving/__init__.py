@@ -1,0 +1,1 @@
+"""A model that leaves the repository: what MLflow loads and serves."""
