@@ -1,8 +1,7 @@
 """Class, confidence and attention overlay of images from anywhere, as ``abn predict`` gives them.
 
-An image is brought to what the network was trained on: turned as its EXIF says, 8 bits a channel,
-transparent parts in the mean of the training images, the centred square of its shorter side,
-resized, grey or colour as the model has it.
+An image is brought to what the network was trained on by the code that prepared its images
+(``abn.data.pictures``).
 """
 
 import os
@@ -15,10 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from abn import atomic, paths, progress
 from abn.attention import overlays
+from abn.data import pictures
 from abn.data.prepared import Prepared
 from abn.errors import AbnError
 from abn.model.checkpoint import Card
@@ -39,7 +39,6 @@ IMAGES_AT_ONCE = 64
 """In memory with their pictures, a megabyte each; large photos briefly more."""
 READERS = 4
 """Threads that decode; Pillow lets others run meanwhile."""
-SIXTEEN_TO_EIGHT_BITS = 65535 / 255
 
 
 class Prediction(NamedTuple):
@@ -90,7 +89,7 @@ def find(given: Iterable[Path]) -> tuple[list[Path], list[Unreadable]]:
         try:
             files = _in_folder(path) if path.is_dir() else [path] if path.is_file() else []
         except OSError as error:
-            failed.append(Unreadable(path, _reason(error)))
+            failed.append(Unreadable(path, pictures.reason(error)))
             continue
         if not files:
             reason = "a folder without images" if path.is_dir() else "no such file or folder"
@@ -182,44 +181,18 @@ def _overlay_names(files: Iterable[Path]) -> Iterator[str]:
 
 def _read(file: Path, card: Card, with_picture: bool) -> _Square | Unreadable:
     try:
-        with Image.open(file) as opened:
-            image = _colours(ImageOps.exif_transpose(opened), card.mean)
-        seen = _centre(image, card.image_size)
-        pixels = np.asarray(seen if card.channels == 3 else seen.convert("L"))
-        picture = _centre(image, OVERLAY_SIDE) if with_picture else None
+        found = pictures.read(file, card.image_size, card.alpha)
+        pixels = pictures.pixels(found, card.image_size, card.channels)
+        picture = _picture(file, card) if with_picture else None
     except Exception as error:  # noqa: BLE001 (a broken file makes Pillow raise anything)
-        return Unreadable(file, _reason(error))
-    return _Square(file, pixels.reshape(card.image_size, card.image_size, card.channels), picture)
+        return Unreadable(file, pictures.reason(error))
+    return _Square(file, pixels, picture)
 
 
-def _colours(image: Image.Image, mean: Sequence[float]) -> Image.Image:
-    """Give an image of any mode as RGB, over ``mean`` (of one channel or three) if it has holes."""
-    if image.mode.startswith("I;16"):
-        values = np.asarray(image) / SIXTEEN_TO_EIGHT_BITS
-        image = Image.fromarray(values.round().astype(np.uint8))
-    elif image.mode in ("I", "F"):
-        image = _stretched(np.nan_to_num(np.asarray(image, np.float64)))
-    if image.has_transparency_data:
-        level = [round(255 * channel) for channel in mean]
-        red, green, blue = level if len(level) == 3 else level * 3
-        under = Image.new("RGBA", image.size, (red, green, blue, 255))
-        image = Image.alpha_composite(under, image.convert("RGBA"))
-    return image.convert("RGB")
-
-
-def _stretched(values: NDArray[np.float64]) -> Image.Image:
-    """Give 32-bit values, which have no agreed range, as grey from the least to the greatest."""
-    span = float(np.ptp(values)) or 1.0
-    return Image.fromarray(((values - values.min()) / span * 255).round().astype(np.uint8))
-
-
-def _centre(image: Image.Image, side: int) -> Image.Image:
-    """Cut out the centred square of the shorter side; an image of the right size stays as it is."""
-    width, height = image.size
-    shorter = min(width, height)
-    left, top = (width - shorter) // 2, (height - shorter) // 2
-    square = image.crop((left, top, left + shorter, top + shorter))
-    return square.resize((side, side), Image.Resampling.BICUBIC)
+def _picture(file: Path, card: Card) -> Image.Image:
+    """Read it anew: a JPEG that is decoded to another size gives other pixels."""
+    found = pictures.read(file, OVERLAY_SIDE, card.alpha)
+    return pictures.square(found.image, OVERLAY_SIDE)
 
 
 def _classify(
@@ -247,7 +220,9 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise AbnError(f"{folder}: {_reason(error)}; name another folder for overlays") from None
+        raise AbnError(
+            f"{folder}: {pictures.reason(error)}; name another folder for overlays"
+        ) from None
 
 
 def _write(picture: Image.Image, path: Path) -> None:
@@ -255,12 +230,6 @@ def _write(picture: Image.Image, path: Path) -> None:
         with atomic.file(path) as aside:
             picture.save(aside, "PNG")
     except OSError as error:
-        raise AbnError(f"{path}: {_reason(error)}; name another folder for overlays") from None
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image, or of a kind that Pillow does not read"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error).partition("\n")[0] or type(error).__name__
+        raise AbnError(
+            f"{path}: {pictures.reason(error)}; name another folder for overlays"
+        ) from None

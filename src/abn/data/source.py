@@ -1,11 +1,14 @@
 """What a data source gives: its classes and a stream of samples."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+Alpha = Literal["transparency", "mask"]
+"""What alpha channels say: which parts can't be seen; or where the object is, all being seen."""
 
 
 class Sample(NamedTuple):
@@ -27,6 +30,15 @@ class Sample(NamedTuple):
     """S×S of 0 and 1: the object's own pixels."""
 
 
+class Rejected(NamedTuple):
+    """A file that is not taken into the prepared set."""
+
+    file: str
+    """Relative to the source's root."""
+    class_name: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class Source:
     """A data set, opened."""
@@ -36,6 +48,10 @@ class Source:
     classes: list[str]
     channels: int
     total: int
-    """Number of samples."""
+    """Number of samples; fewer come if files turn out to be broken, which ``rejected`` then has."""
     has_masks: bool
     samples: Iterator[Sample]
+    alpha: Alpha = "transparency"
+    """What alpha channels of its images say."""
+    rejected: list[Rejected] = field(default_factory=list)
+    """Grows while ``samples`` are drawn."""

@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from abn import atomic
+from abn.data.source import Alpha
 from abn.errors import AbnError
 from abn.model.build import Architecture, build
 from abn.model.network import AttentionBranchNetwork
@@ -29,6 +30,8 @@ class Card:
     std: list[float]
     data: str
     """Digest of the prepared set."""
+    alpha: Alpha = "transparency"
+    """What alpha channels of its images said."""
     weights: str = ""
     """Digest of the weights, filled in when they are saved."""
 
