@@ -28,7 +28,7 @@ def main(stage: Stage) -> None:
 
     card = checkpoint.Card(
         backbone, map_kernel, data.classes, channels, data.images.shape[1],
-        data.mean, data.std, data.digest, data.alpha,
+        data.mean, data.std, data.digest, data.alpha_is_mask,
     )  # fmt: skip
     checkpoint.save(network, card, paths.MODEL)
     best = max(history, key=lambda row: row["val_accuracy"])

@@ -181,7 +181,7 @@ def _overlay_names(files: Iterable[Path]) -> Iterator[str]:
 
 def _read(file: Path, card: Card, with_picture: bool) -> _Square | Unreadable:
     try:
-        found = pictures.read(file, card.image_size, card.alpha)
+        found = pictures.read(file, card.image_size, card.alpha_is_mask)
         pixels = pictures.pixels(found, card.image_size, card.channels)
         picture = _picture(file, card) if with_picture else None
     except Exception as error:  # noqa: BLE001 (a broken file makes Pillow raise anything)
@@ -191,7 +191,7 @@ def _read(file: Path, card: Card, with_picture: bool) -> _Square | Unreadable:
 
 def _picture(file: Path, card: Card) -> Image.Image:
     """Read it anew: a JPEG that is decoded to another size gives other pixels."""
-    found = pictures.read(file, OVERLAY_SIDE, card.alpha)
+    found = pictures.read(file, OVERLAY_SIDE, card.alpha_is_mask)
     return pictures.square(found.image, OVERLAY_SIDE)
 
 

@@ -21,7 +21,7 @@ from PIL import Image
 from abn import progress
 from abn.data import pictures, splits, workers
 from abn.data.pictures import Picture
-from abn.data.source import Alpha, Rejected, Sample, Source
+from abn.data.source import Rejected, Sample, Source
 from abn.errors import AbnError
 from abn.params import Data
 
@@ -66,7 +66,7 @@ class Listing:
     items: Sequence[Item]
     read_mask: MaskReader | None
     """Of a module, since worker processes look it up by its name; none without masks."""
-    alpha: Alpha = "transparency"
+    alpha_is_mask: bool = False
 
 
 class _Digested(NamedTuple):
@@ -101,7 +101,10 @@ def open_files(listing: Listing, data: Data, seed: int) -> Source:
     found = splits.assign(labels[good], given[good], tickets, data.splits)
     refused = [_refused(listing, listing.items[at], rejected[at]) for at in sorted(rejected)]
     decoder = _Decoder(
-        listing.root, data.prepared_size, listing.alpha, listing.read_mask if data.masks else None
+        listing.root,
+        data.prepared_size,
+        listing.alpha_is_mask,
+        listing.read_mask if data.masks else None,
     )
     taken = (
         _Taken(listing.items[at], split, digests[at].tobytes())
@@ -116,7 +119,7 @@ def open_files(listing: Listing, data: Data, seed: int) -> Source:
         total=int((found != splits.NONE).sum()),
         has_masks=decoder.read_mask is not None,
         samples=_samples(listing, taken, decoder, processes, refused),
-        alpha=listing.alpha,
+        alpha_is_mask=listing.alpha_is_mask,
         rejected=refused,
     )
 
@@ -234,7 +237,7 @@ def _refused(listing: Listing, item: Item, reason: str) -> Rejected:
 class _Decoder:
     root: Path
     side: int
-    alpha: Alpha
+    alpha_is_mask: bool
     read_mask: MaskReader | None
 
 
@@ -273,7 +276,7 @@ def _decode_chunk(decoder: _Decoder, chunk: list[_Taken]) -> list[Sample | tuple
 def _decode(decoder: _Decoder, one: _Taken) -> Sample | tuple[Item, str]:
     item = one.item
     try:
-        picture = pictures.read(decoder.root / item.file, decoder.side, decoder.alpha)
+        picture = pictures.read(decoder.root / item.file, decoder.side, decoder.alpha_is_mask)
         image = pictures.pixels(picture, decoder.side, 3)
     except Exception as error:  # noqa: BLE001 (a broken file makes Pillow raise anything)
         return item, pictures.reason(error)

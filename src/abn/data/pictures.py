@@ -5,13 +5,11 @@ transparent, cut to the centred square of its shorter side, and resized.
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
-
-from abn.data.source import Alpha
 
 GROUND = 128
 """Grey under transparent parts: the mean of all grey levels, next to nothing for a network."""
@@ -46,8 +44,14 @@ class Picture(NamedTuple):
     """EXIF's: how the file's image was turned to be upright."""
 
 
-def read(file: Path, side: int, alpha: Alpha) -> Picture:
+def read(file: Path | BinaryIO, side: int, alpha_is_mask: bool = False) -> Picture:
     """Read an image file that will be shown at ``side`` pixels or less.
+
+    Args:
+        file: On the disk, or open.
+        side: A JPEG that is much larger is decoded at a fraction of its size.
+        alpha_is_mask: An alpha channel says where the object is, all being seen; otherwise it says
+            what can't be seen, and grey takes its place.
 
     Raises:
         Exception: A broken file makes Pillow raise anything; ``reason`` says it in words.
@@ -62,7 +66,7 @@ def read(file: Path, side: int, alpha: Alpha) -> Picture:
         else:
             image = upright(opened, turned)
             width, height = (height, width) if turned in LYING else (width, height)
-    return Picture(colours(image, alpha), _alpha(image), width, height, turned)
+    return Picture(colours(image, alpha_is_mask), _alpha(image), width, height, turned)
 
 
 def pixels(picture: Picture, side: int, channels: int) -> NDArray[np.uint8]:
@@ -97,7 +101,7 @@ def upright(image: Image.Image, turned: int) -> Image.Image:
     return image.transpose(TURNED[turned]) if turned in TURNED else image.copy()
 
 
-def colours(image: Image.Image, alpha: Alpha) -> Image.Image:
+def colours(image: Image.Image, alpha_is_mask: bool = False) -> Image.Image:
     """Give an image of any mode as RGB: over grey where it is transparent, unless alpha is a mask.
 
     Raises:
@@ -110,7 +114,7 @@ def colours(image: Image.Image, alpha: Alpha) -> Image.Image:
         image = _stretched(np.nan_to_num(np.asarray(image, np.float64)))
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        if alpha == "transparency":
+        if not alpha_is_mask:
             under = Image.new("RGBA", image.size, (GROUND, GROUND, GROUND, 255))
             image = Image.alpha_composite(under, image)
     return image.convert("RGB")

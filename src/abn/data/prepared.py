@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from abn import atomic, progress
 from abn.data import arrays
-from abn.data.source import Alpha, Rejected, Sample, Source
+from abn.data.source import Rejected, Sample, Source
 from abn.errors import AbnError
 
 COLUMNS = (
@@ -44,7 +44,8 @@ class Prepared:
     digest: str
     image_size: int = 0
     """Side of what the network gets, pixels; ``images`` may be larger."""
-    alpha: Alpha = "transparency"
+    alpha_is_mask: bool = False
+    """How alpha channels of its images were read."""
 
     def rows(self, split: str) -> NDArray[np.int64]:
         """Give the rows of a split."""
@@ -95,7 +96,7 @@ def write(
             "mean": mean,
             "std": std,
             "image_size": image_size,
-            "alpha": source.alpha,
+            "alpha_is_mask": source.alpha_is_mask,
             "images": dict(tally.images),
             "digest": _digest(aside / "manifest.csv", None if masks is None else masks[:written]),
         }
@@ -129,7 +130,7 @@ def load(folder: Path) -> Prepared:
         std=dataset["std"],
         digest=dataset["digest"],
         image_size=dataset["image_size"],
-        alpha=dataset["alpha"],
+        alpha_is_mask=dataset["alpha_is_mask"],
     )
 
 

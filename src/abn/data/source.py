@@ -2,13 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-Alpha = Literal["transparency", "mask"]
-"""What alpha channels say: which parts can't be seen; or where the object is, all being seen."""
 
 
 class Sample(NamedTuple):
@@ -51,7 +48,7 @@ class Source:
     """Number of samples; fewer come if files turn out to be broken, which ``rejected`` then has."""
     has_masks: bool
     samples: Iterator[Sample]
-    alpha: Alpha = "transparency"
-    """What alpha channels of its images say."""
+    alpha_is_mask: bool = False
+    """Alpha channels say where the object is, not what can't be seen."""
     rejected: list[Rejected] = field(default_factory=list)
     """Grows while ``samples`` are drawn."""

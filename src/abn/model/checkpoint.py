@@ -9,7 +9,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from abn import atomic
-from abn.data.source import Alpha
 from abn.errors import AbnError
 from abn.model.build import Architecture, build
 from abn.model.network import AttentionBranchNetwork
@@ -30,8 +29,8 @@ class Card:
     std: list[float]
     data: str
     """Digest of the prepared set."""
-    alpha: Alpha = "transparency"
-    """What alpha channels of its images said."""
+    alpha_is_mask: bool = False
+    """Alpha channels of its images said where the object is, not what can't be seen."""
     weights: str = ""
     """Digest of the weights, filled in when they are saved."""
 

@@ -52,7 +52,7 @@ def _list(data: Data) -> Listing:
         classes=classes,
         items=items,
         read_mask={"none": None, "alpha": _from_alpha, "tree": _from_tree}[own.masks],
-        alpha="mask" if own.masks == "alpha" else "transparency",
+        alpha_is_mask=own.masks == "alpha",
     )
 
 
