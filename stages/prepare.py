@@ -1,6 +1,6 @@
 """Write the source's images and masks as one prepared set."""
 
-from abn import paths
+from abn import paths, progress
 from abn.data import prepared
 from abn.data.sources.catalogue import open_source
 from abn.stage import Stage, run
@@ -10,8 +10,18 @@ def main(stage: Stage) -> None:
     """Prepare the data set that params.yaml names."""
     params = stage.params
     source = open_source(params.data, params.seed)
-    dataset = prepared.write(source, params.data.image_size, paths.PREPARED)
-    stage.log_metrics({"images": dataset["images"], "classes": len(dataset["classes"])})
+    size = params.data.image_size
+    dataset = prepared.write(source, size, paths.PREPARED, params.data.stored_size)
+    if source.rejected:
+        rejected = paths.PREPARED / "rejected.csv"
+        progress.say(f"{len(source.rejected)} file(s) of the source are not used, see {rejected}")
+    stage.log_metrics(
+        {
+            "images": dataset["images"],
+            "classes": len(dataset["classes"]),
+            "rejected": len(source.rejected),
+        }
+    )
 
 
 if __name__ == "__main__":

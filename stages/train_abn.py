@@ -24,6 +24,7 @@ def main(stage: Stage) -> None:
     card = checkpoint.Card(
         params.model.backbone, params.model.map_kernel, data.classes, data.images.shape[-1],
         data.images.shape[1], data.mean, data.std, data.digest,
+        data.alpha_is_mask,
     )  # fmt: skip
 
     history: list[Row] = []

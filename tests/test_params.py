@@ -162,7 +162,7 @@ def fits(place: tuple[str, ...], wrong: object) -> bool:
     right = VALUES
     for name in place:
         right = right[name]
-    nullable = place[:2] == ("data", "splits") and place[2] != "val"
+    nullable = place[:2] == ("data", "splits") or place == ("data", "stored_size")
     same = type(wrong) is type(right) and isinstance(wrong, str | bool)
     a_choice_of_numbers = place == ("model", "map_kernel") and wrong is True  # read as 1
     return same or a_choice_of_numbers or (wrong is None and nullable)

@@ -102,6 +102,20 @@ def promote(
 
 
 @app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="oxford_iiit_pet or cub_200_2011.")],
+    folder: Annotated[Path | None, typer.Option(help="Where to; default: data/raw/<name>.")] = None,
+) -> None:
+    """Download a published data set, check it and unpack it, and say how to go on."""
+    from abn.data.fetch import fetch as fetch_set  # noqa: PLC0415
+
+    to = folder or Path("data/raw") / name
+    for path in fetch_set(name, to):
+        print(path)
+    print(f"next: dvc add {to}; then set data.source: {name}, data.root: {to} in params.yaml")
+
+
+@app.command()
 def doctor() -> None:
     """Check installation, services and data, and say how to mend what is wrong."""
     from abn.doctor import examine  # noqa: PLC0415

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
 
 from abn.errors import AbnError
 from abn.paths import PARAMS
@@ -51,13 +58,27 @@ class Runtime(Section):
     """Images at once where nothing is learned: maps, features, evaluation."""
 
 
-class Splits(Section):
-    """Images a split; null takes all there are."""
+def _size(value: Any) -> Any:
+    count = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if value is None or count or (isinstance(value, float) and 0 < value < 1):
+        return value
+    raise ValueError(f"{value!r} is neither a number of images, nor a fraction, nor null")
 
-    train: Positive | None
-    val: Positive
-    """Taken from the end of the source's training set."""
-    test: Positive | None
+
+Size = Annotated[int | float | None, PlainValidator(_size)]
+
+
+class Splits(Section):
+    """Images a split: their number, a fraction, or null for what is there.
+
+    A fraction is of the source's own split of that name; of its training images where it has none.
+    """
+
+    train: Size
+    """null: all that the other two leave."""
+    val: Size
+    """Of fashion_mnist, from the end of its training set."""
+    test: Size
 
 
 class Decoy(Section):
@@ -69,24 +90,79 @@ class Decoy(Section):
     """Share of images whose patch names their own class; in the others it names a random one."""
 
 
+class ImageFolder(Section):
+    """Of the source image_folder: a folder for each class, or train, val and test of such."""
+
+    folder: str
+    """Where the classes lie, or train, val and test; below data.root, . for itself."""
+    masks: Literal["none", "alpha", "tree"]
+    """alpha: the images' own alpha channel; tree: PNG files in mask_folder."""
+    mask_folder: str
+    """Below data.root; holds cats/1.png for an image cats/1.jpg of ``folder``."""
+
+
+class OxfordPet(Section):
+    """Of the source oxford_iiit_pet."""
+
+    outline: Literal["object", "background"]
+    """What the trimaps' unclassified outline counts as."""
+
+
+class Birds(Section):
+    """Of the source cub_200_2011."""
+
+    masks: Literal["segmentations", "boxes"]
+    """segmentations: where more than half of the annotators saw the bird."""
+
+
+class Csv(Section):
+    """Of the source csv."""
+
+    manifest: str
+    """CSV file below data.root with the columns path and label, and perhaps mask and split."""
+
+
 class Data(Section):
     """Which images."""
 
-    source: Literal["fashion_mnist"]
+    source: Literal["fashion_mnist", "image_folder", "oxford_iiit_pet", "cub_200_2011", "csv"]
     root: str
     """Folder of the source's files, inside the repository."""
     image_size: Positive
-    """Side of the prepared images, pixels."""
+    """Side of the images that the network gets, pixels."""
+    stored_size: Positive | None
+    """Side of the prepared images, for crops of them in training; null: image_size."""
     masks: bool
     """false withholds the source's masks, as in a data set that has none."""
     splits: Splits
     placement: Literal["random", "centred"]
+    """Of fashion_mnist, as the next two."""
     object_size: Annotated[list[Positive], Field(min_length=2, max_length=2)]
     """Smallest and largest side of the object, pixels."""
     decoy: Decoy
+    image_folder: ImageFolder
+    oxford_iiit_pet: OxfordPet
+    cub_200_2011: Birds
+    csv: Csv
+
+    @property
+    def prepared_size(self) -> int:
+        """Side of the prepared images, pixels."""
+        return self.stored_size or self.image_size
+
+    @model_validator(mode="after")
+    def _stored_size_fits(self) -> "Data":
+        if self.stored_size is not None and self.stored_size < self.image_size:
+            raise ValueError(
+                f"stored_size {self.stored_size} is below image_size {self.image_size}; "
+                "null stores images at image_size"
+            )
+        return self
 
     @model_validator(mode="after")
     def _object_fits(self) -> "Data":
+        if self.source != "fashion_mnist":
+            return self
         low, high = self.object_size
         if not low <= high <= self.image_size:
             raise ValueError(
@@ -95,6 +171,8 @@ class Data(Section):
             )
         if 2 * self.decoy.size > self.image_size:
             raise ValueError(f"decoy.size {self.decoy.size} is over half of {self.image_size}")
+        if self.prepared_size != self.image_size:
+            raise ValueError("stored_size: fashion_mnist is drawn at image_size; set it to null")
         return self
 
 
@@ -306,6 +384,12 @@ class Params(Section):
             raise ValueError(
                 "edits.source: simulated paints what the masks show, and data.masks is false; "
                 "put a Label Studio export into data/annotations and set edits.source: annotations"
+            )
+        folder = self.data.source == "image_folder" and self.data.image_folder.masks == "none"
+        if self.edits.source == "simulated" and folder:
+            raise ValueError(
+                "edits.source: simulated paints what the masks show, and data.image_folder.masks "
+                "is none; set it to alpha or tree, or set edits.source: annotations"
             )
         return self
 

@@ -1,6 +1,7 @@
 """Class, confidence and attention overlay of images from anywhere, as ``abn predict`` gives them.
 
-``abn.data.pictures`` brings an image to what the network was trained on.
+An image is brought to what the network was trained on by the code that prepared its images
+(``abn.data.pictures``).
 """
 
 import os
@@ -183,12 +184,18 @@ def _overlay_names(files: Iterable[Path]) -> Iterator[str]:
 
 def _read(file: Path, card: Card, with_picture: bool) -> _Square | Unreadable:
     try:
-        image = pictures.read(file, card.mean)
-        pixels = pictures.pixels(image, card.image_size, card.channels)
-        picture = pictures.square(image, OVERLAY_SIDE) if with_picture else None
+        found = pictures.read(file, card.image_size, card.alpha_is_mask)
+        pixels = pictures.pixels(found, card.image_size, card.channels)
+        picture = _picture(file, card) if with_picture else None
     except Exception as error:  # noqa: BLE001 (a broken file makes Pillow raise anything)
         return Unreadable(file, pictures.reason(error))
     return _Square(file, pixels, picture)
+
+
+def _picture(file: Path, card: Card) -> Image.Image:
+    """Read it anew: a JPEG that is decoded to another size gives other pixels."""
+    found = pictures.read(file, OVERLAY_SIDE, card.alpha_is_mask)
+    return pictures.square(found.image, OVERLAY_SIDE)
 
 
 def _classify(

@@ -36,3 +36,13 @@ def test_too_little_space_is_an_error_at_once_and_not_the_end_of_the_process(
     )  # fmt: skip
     assert done.returncode == 0, done
     assert "refused: File too large" in done.stdout
+
+
+def test_an_array_that_is_shortened_holds_its_first_rows(tmp_path: Path) -> None:
+    """As if it had been made so."""
+    for rows, name in ((12_345, "long.npy"), (7, "short.npy")):
+        array = arrays.create(tmp_path / name, (rows, 3, 2), np.uint8)
+        array[:7] = np.arange(42).reshape(7, 3, 2)
+        array.flush()
+    arrays.shorten(tmp_path / "long.npy", 7)
+    assert (tmp_path / "long.npy").read_bytes() == (tmp_path / "short.npy").read_bytes()

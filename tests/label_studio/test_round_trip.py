@@ -21,7 +21,14 @@ def _abn(*command: str) -> subprocess.CompletedProcess[str]:
 def _prepare(key: str) -> None:
     """Write what of a prepared set the commands look at: the digest of its images."""
     paths.PREPARED.mkdir(parents=True, exist_ok=True)
-    dataset = {"classes": ["Bag"], "mean": [0.0], "std": [1.0], "digest": key}
+    dataset = {
+        "classes": ["Bag"],
+        "mean": [0.0],
+        "std": [1.0],
+        "image_size": 8,
+        "alpha_is_mask": False,
+        "digest": key,
+    }
     atomic.write_json(paths.PREPARED / "dataset.json", dataset)
     atomic.write_csv(paths.PREPARED / "manifest.csv", [], prepared.COLUMNS)
     np.save(paths.PREPARED / "images.npy", np.zeros((0, 28, 28, 1), np.uint8))

@@ -201,7 +201,7 @@ def _prepared(root: Path, recipe: Recipe, samples: pd.DataFrame, masks: Any) -> 
         np.save(_under(root, paths.PREPARED / "masks.npy"), masks)
     _json(root, paths.PREPARED / "dataset.json", {
         "source": "shapes", "licence": "none", "classes": list(recipe.classes), "mean": [0.2],
-        "std": [0.3], "image_size": SIDE, "digest": "d" * 32,
+        "std": [0.3], "image_size": SIDE, "alpha_is_mask": False, "digest": "d" * 32,
     })  # fmt: skip
 
 

@@ -1,10 +1,12 @@
 """Arrays on disk that are filled piece by piece."""
 
+import io
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.lib.format import open_memmap
 from numpy.typing import DTypeLike
 
@@ -21,3 +23,16 @@ def create(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> np.memmap[An
         with path.open("r+b") as stream:
             os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
     return array
+
+
+def shorten(path: Path, rows: int) -> None:
+    """Cut a .npy file that ``create`` made to its first ``rows``."""
+    array: np.memmap[Any, np.dtype[Any]] = np.load(path, mmap_mode="r")
+    header = io.BytesIO()
+    described = npy.header_data_from_array_1_0(array) | {"shape": (rows, *array.shape[1:])}
+    npy.write_array_header_1_0(header, described)
+    if header.tell() != array.offset:
+        raise ValueError(f"{path}: its header has {array.offset} bytes, not {header.tell()}")
+    with path.open("r+b") as stream:
+        stream.write(header.getvalue())
+        stream.truncate(array.offset + rows * int(np.prod(array.shape[1:])) * array.itemsize)

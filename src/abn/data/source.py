@@ -1,7 +1,7 @@
 """What a data source gives: its classes and a stream of samples."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,15 @@ class Sample(NamedTuple):
     """S×S of 0 and 1: the object's own pixels."""
 
 
+class Rejected(NamedTuple):
+    """A file that is not taken into the prepared set."""
+
+    file: str
+    """Relative to the source's root."""
+    class_name: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class Source:
     """A data set, opened."""
@@ -36,6 +45,10 @@ class Source:
     classes: list[str]
     channels: int
     total: int
-    """Number of samples."""
+    """Number of samples; fewer come if files turn out to be broken, which ``rejected`` then has."""
     has_masks: bool
     samples: Iterator[Sample]
+    alpha_is_mask: bool = False
+    """Alpha channels say where the object is, not what can't be seen."""
+    rejected: list[Rejected] = field(default_factory=list)
+    """Grows while ``samples`` are drawn."""

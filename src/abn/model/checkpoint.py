@@ -29,6 +29,8 @@ class Card:
     std: list[float]
     data: str
     """Digest of the prepared set."""
+    alpha_is_mask: bool = False
+    """Alpha channels of its images said where the object is, not what can't be seen."""
     weights: str = ""
     """Digest of the weights, filled in when they are saved."""
 

@@ -64,7 +64,8 @@ class Classifier:
         if len(given) != 1:
             raise AbnError(f"row {number}: give either {IMAGE} or {PIXELS}")
         try:
-            picture = pictures.read(_file(**given), self.card.mean)
+            side, alpha_is_mask = self.card.image_size, self.card.alpha_is_mask
+            picture = pictures.read(_file(**given), side, alpha_is_mask)
             return pictures.pixels(picture, self.card.image_size, self.card.channels)
         except Exception as error:  # noqa: BLE001 (a broken file makes Pillow raise anything)
             raise AbnError(f"row {number}: {pictures.reason(error)}") from None

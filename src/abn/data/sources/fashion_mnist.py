@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from abn.data import idx
+from abn.data import idx, splits
 from abn.data.source import Sample, Source
 from abn.errors import AbnError
 from abn.params import Data
@@ -49,15 +49,15 @@ class _Layout(NamedTuple):
 
 def open_source(data: Data, seed: int) -> Source:
     """Open the set; raise ``AbnError`` that names a missing, truncated or corrupt file."""
-    splits = _read_splits(data)
+    found = _read_splits(data)
     return Source(
         name="fashion_mnist",
         licence=LICENCE,
         classes=CLASSES,
         channels=1,
-        total=sum(len(split.indices) for split in splits),
+        total=sum(len(split.indices) for split in found),
         has_masks=True,
-        samples=chain.from_iterable(_compose_split(split, data, seed) for split in splits),
+        samples=chain.from_iterable(_compose_split(split, data, seed) for split in found),
     )
 
 
@@ -66,26 +66,29 @@ def _read_splits(data: Data) -> list[_Split]:
     test_file, test_images, test_labels = _read_pair(Path(data.root), "t10k")
     sizes = data.splits
     train_total, test_total = len(train_labels), len(test_labels)
-    train = train_total - sizes.val if sizes.train is None else sizes.train
-    test = test_total if sizes.test is None else sizes.test
+    val = splits.count(sizes.val, train_total)
+    if val is None:
+        raise AbnError("data.splits.val: fashion_mnist has no validation split; give it a size")
+    train = splits.count(sizes.train, train_total) or train_total - val
+    test = splits.count(sizes.test, test_total) or test_total
     for name, wanted, there in (
-        ("train + val", max(train, 1) + sizes.val, train_total),
+        ("train + val", max(train, 1) + val, train_total),
         ("test", test, test_total),
     ):
         if wanted > there:
             raise AbnError(f"data.splits: {name} asks for {wanted} images, {data.root} has {there}")
     correlation = data.decoy.correlation
-    splits = [
+    found = [
         _Split("train", train_file, range(train), train_images, train_labels, correlation),
         _Split(
-            "val", train_file, range(train_total - sizes.val, train_total),
+            "val", train_file, range(train_total - val, train_total),
             train_images, train_labels, correlation,
         ),
         _Split("test", test_file, range(test), test_images, test_labels, correlation),
     ]  # fmt: skip
     if data.decoy.size and correlation:
-        splits.append(splits[-1]._replace(name="test_shifted", correlation=0.0))
-    return splits
+        found.append(found[-1]._replace(name="test_shifted", correlation=0.0))
+    return found
 
 
 def _read_pair(root: Path, name: str) -> tuple[str, NDArray[np.uint8], NDArray[np.uint8]]:
