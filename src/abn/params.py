@@ -248,7 +248,7 @@ class Recipe(Section):
     attention: NonNegative
     """Weight of the loss on edited images."""
     pseudo_masks: NonNegative
-    """Weight of the same loss on unedited images, towards the teacher's maps cut at 0.5."""
+    """Weight of the same loss on unedited images, towards the teacher's maps made masks."""
     teacher: str | None
     """The recipe whose refined model draws the pseudo-masks."""
     classification: NonNegative
