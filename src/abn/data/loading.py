@@ -15,7 +15,7 @@ def batch(prepared: Prepared, rows: NDArray[np.int64], device: torch.device) -> 
     pixels = torch.from_numpy(prepared.images[rows]).to(device, non_blocking=True)
     mean = torch.tensor(prepared.mean, device=device) * 255
     std = torch.tensor(prepared.std, device=device) * 255
-    return ((pixels - mean) / std).permute(0, 3, 1, 2)
+    return pixels.float().sub_(mean).div_(std).permute(0, 3, 1, 2)
 
 
 def chunks(rows: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
