@@ -30,7 +30,7 @@ def normalised(
     """
     pixels = torch.from_numpy(images).to(device, non_blocking=True)
     offset, scale = torch.tensor(mean, device=device) * 255, torch.tensor(std, device=device) * 255
-    return ((pixels - offset) / scale).permute(0, 3, 1, 2)
+    return pixels.float().sub_(offset).div_(scale).permute(0, 3, 1, 2)
 
 
 def chunks(rows: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:

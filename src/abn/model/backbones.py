@@ -43,8 +43,10 @@ class BasicBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map N×C×h×w to N×D×h/stride×w/stride."""
-        residual = torch.relu(self.bn1(self.conv1(features)))
-        return torch.relu(self.bn2(self.conv2(residual)) + self.shortcut(features))
+        # In place: nothing needs a batch norm's output again, and memory is what a step waits for.
+        residual = torch.relu_(self.bn1(self.conv1(features)))
+        added: Tensor = self.bn2(self.conv2(residual)).add_(self.shortcut(features))
+        return added.relu_()
 
 
 def build(name: str, channels: int) -> Backbone:
@@ -61,7 +63,7 @@ def _cifar_resnet(depth: int, channels: int) -> Backbone:
     stem = [
         nn.Conv2d(channels, first, 3, padding=1, bias=False),
         nn.BatchNorm2d(first),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
     ]
     return Backbone(
         nn.Sequential(*stem, _stage(first, first, 1, blocks), _stage(first, second, 2, blocks)),

@@ -1,5 +1,6 @@
 """Device, precision, threads and determinism, decided once and handed to whoever computes."""
 
+import ctypes
 import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,6 +16,10 @@ Module = TypeVar("Module", bound=nn.Module)
 
 CHANNELS_LAST = torch.channels_last
 """Memory layout of images and weights: the faster one on processors and on GPUs."""
+
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+"""Of glibc's mallopt(3)."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ def start(runtime: Runtime, seed: int) -> Engine:
     Raises:
         AbnError: The device that params name is not there.
     """
+    _keep_freed_memory()
     torch.set_num_threads(runtime.threads)
     torch.manual_seed(seed)
     if runtime.deterministic:
@@ -58,6 +64,17 @@ def start(runtime: Runtime, seed: int) -> Engine:
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "fp32"
     return Engine(device, precision, runtime.batch_size)
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep what is freed: each step frees its activations and the next wants them again.
+
+    Given back to the system, every page of them would have to be fetched and zeroed anew.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is not None:
+        mallopt(M_TRIM_THRESHOLD, -1)
+        mallopt(M_MMAP_MAX, 0)
 
 
 def _device(name: str) -> torch.device:
