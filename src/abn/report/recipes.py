@@ -139,11 +139,10 @@ def _row(recipes: Recipes, split: str, metric: str) -> Row:
 
 def _points(table: pd.DataFrame) -> Iterator[Point]:
     for _, row in table.iterrows():
-        share = row.get("interpolation")
-        mixed = (
-            "" if share is None or pd.isna(share) or share == 1 else f", {share:g} of its change"
-        )
+        share, epoch = row.get("interpolation"), row["epoch"]
+        mixed = share is not None and pd.notna(share) and share != 1
+        name = f"epoch {epoch:g}" + (f", {share:g} of its change" if mixed else "")
         yield Point(
-            float(row["accuracy"]), float(row["alignment"]), f"epoch {row['epoch']:g}{mixed}",
+            float(row["accuracy"]), float(row["alignment"]), name if epoch else "before",
             bool(row["chosen"] == 1),
         )  # fmt: skip

@@ -4,21 +4,41 @@
   const plots = Object.keys(figures).map((name) => [figures[name], document.getElementById(`plot-${name}`)]);
   const settings = { displayModeBar: false, responsive: true, showTips: false };
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const theme = (ink, card, line) => ({
-    "font.color": ink,
-    "font.family": getComputedStyle(document.body).fontFamily,
-    "hoverlabel.bgcolor": card,
-    "hoverlabel.bordercolor": line,
-    "hoverlabel.font.color": ink,
+  const family = getComputedStyle(document.body).fontFamily;
+  const themed = (layout, [ink, card, line]) => ({
+    font: { ...layout.font, color: ink, family },
+    hoverlabel: { bgcolor: card, bordercolor: line, font: { color: ink } },
   });
-  const themed = () => theme(colour("--ink"), colour("--card"), colour("--line"));
-  const repaint = (paint) => { for (const [, place] of plots) Plotly.relayout(place, paint); };
+  const screen = () => [colour("--ink"), colour("--card"), colour("--line")];
+  const paper = ["#000", "#fff", "#ccc"];
+  const repaint = (colours) => {
+    for (const [{ layout }, place] of plots) {
+      if (place.data) Plotly.relayout(place, themed(layout, colours));
+    }
+  };
+  // One at a time, so that the page answers while its charts are drawn.
+  const draw = async () => {
+    for (const [{ data, layout }, place] of plots) {
+      await Plotly.newPlot(place, data, { ...layout, ...themed(layout, screen()) }, settings);
+      await new Promise((next) => { setTimeout(next); });
+    }
+    document.documentElement.dataset.drawn = plots.length;
+  };
 
-  Promise.all(plots.map(([figure, place]) => Plotly.newPlot(place, figure.data, figure.layout, settings)))
-    .then(() => { repaint(themed()); document.documentElement.dataset.drawn = plots.length; });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => repaint(themed()));
-  addEventListener("beforeprint", () => repaint(theme("#000", "#fff", "#ccc")));
-  addEventListener("afterprint", () => repaint(themed()));
+  // Paper has another width: drawings scale to it instead of being cut.
+  const scale = () => {
+    for (const svg of document.querySelectorAll(".plot .main-svg")) {
+      svg.setAttribute("viewBox", `0 0 ${svg.width.baseVal.value} ${svg.height.baseVal.value}`);
+      svg.setAttribute("preserveAspectRatio", "xMinYMin");
+    }
+  };
+  const unscale = () => {
+    for (const svg of document.querySelectorAll(".plot .main-svg")) svg.removeAttribute("viewBox");
+  };
+
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => repaint(screen()));
+  addEventListener("beforeprint", () => { repaint(paper); scale(); });
+  addEventListener("afterprint", () => { unscale(); repaint(screen()); });
 
   const controls = document.getElementById("controls");
   const cards = document.getElementById("cards");
@@ -70,4 +90,6 @@
   cards.addEventListener("pointerout", (event) => {
     event.target.closest(".stack")?.style.removeProperty("--t");
   });
+
+  draw();
 })();
