@@ -171,13 +171,15 @@ class Refiner:
         return objective.detach()
 
     def _draw_masks(self, teacher: AttentionBranchNetwork) -> Tensor:
-        """Give the teacher's maps of the unedited images, cut where its maps of the edited fit best.
+        """Give the teacher's maps of the unedited images as masks.
 
-        Cut at 0.5 they would hand its bias on: a map drawn by mean squared error spills over.
+        They are cut where its maps of the edited images fit the edits best. Cut at 0.5 they would
+        hand its bias on: maps learned by mean squared error spill over the object.
         """
         edited, unedited = self.sets.finetune, self.sets.unedited
         maps = _maps(teacher, edited.features, self.engine)
-        threshold = metrics.best_threshold(metrics.iou_by_threshold(maps, edited.targets).nanmean(0))
+        fits = metrics.iou_by_threshold(maps, edited.targets).nanmean(0)
+        threshold = metrics.best_threshold(fits)
         return (_maps(teacher, unedited.features, self.engine) > threshold).float()
 
     def _train_epoch(self, epoch: int) -> None:
