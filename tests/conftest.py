@@ -27,9 +27,9 @@ TINY: dict[str, dict[str, Any]] = {
     "selection": {"budget": 20, "holdout": 0.4},
     "finetune": {
         "unedited": 64,
-        "evaluate_every": 2,
+        "evaluate_every": 4,
         "recipes": {
-            name: {"epochs": 4, "batch_size": 8} for name in ("paper", "guarded", "mitsuhara")
+            name: {"steps": 8, "batch_size": 8} for name in ("paper", "guarded", "mitsuhara")
         },
     },
 }

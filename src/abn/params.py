@@ -258,8 +258,8 @@ class Recipe(Section):
     images."""
     batch_norm: Literal["update", "freeze"]
     """What learns: with the batches' statistics and new running ones, or with the base model's."""
-    epochs: Positive
-    """Passes over the edited images."""
+    steps: Positive
+    """In all, rounded up to whole passes: few edits are seen more often than many."""
     batch_size: Positive
     """Edited images a step, and as many unedited ones where the recipe looks at these."""
     optimiser: Literal["sgd", "adamw"]
@@ -294,7 +294,7 @@ class Finetune(Section):
     unedited: Positive
     """Training images without an edit that recipes may look at, at most."""
     evaluate_every: Positive
-    """Epochs from one point of the front to the next."""
+    """Steps from one point of the front to the next, rounded up to whole passes."""
     interpolation: list[Annotated[float, Field(gt=0, le=1)]]
     """Points between base (0) and refined weights (1) at which the last epoch is measured too."""
     max_accuracy_drop: Fraction

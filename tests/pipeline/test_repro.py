@@ -36,7 +36,7 @@ def test_each_stage_has_a_finished_run_and_the_pipeline_refers_to_it(finished: R
     own = record.start_pipeline("abn", keys, {}, {}).key
     runs = finished.runs()
     (pipeline,) = [run.data for run in runs.values() if run.data.tags["abn.key"] == own]
-    assert pipeline.params["finetune.recipes.guarded.epochs"] == "4"
+    assert pipeline.params["finetune.recipes.guarded.steps"] == "8"
     for stage, key in keys.items():
         run = runs[pipeline.tags[f"stage.{stage}"]]
         assert (run.info.run_name, run.info.status) == (stage, "FINISHED")

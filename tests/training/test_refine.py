@@ -149,7 +149,7 @@ def test_the_maps_come_closer_to_the_edited_ones(
     tiny_params: Params,
 ) -> None:
     """By every loss; on the edited images, and on those held out."""
-    params = _alone(tiny_params, "paper", {"max_accuracy_drop": 1.0}, loss=loss, epochs=20, lr=0.01)
+    params = _alone(tiny_params, "paper", {"max_accuracy_drop": 1.0}, loss=loss, steps=60, lr=0.01)
     found = _run(network, sets, params, machine)
     first, last = found.history[0], found.history[-1]
     assert last["finetune_iou"] > first["finetune_iou"] + 0.1
@@ -165,7 +165,7 @@ def test_retention_keeps_predictions_closer_to_the_base_models(
     apart = []
     for weight in (0.0, 10.0):
         shared: dict[str, object] = {"max_accuracy_drop": 1.0}
-        params = _alone(tiny_params, "paper", shared, retention=weight, epochs=20)
+        params = _alone(tiny_params, "paper", shared, retention=weight, steps=60)
         found = _run(network, sets, params, machine)
         with torch.inference_mode():
             logits = found.network.from_features(sets.validation.features(everything))
@@ -183,7 +183,7 @@ def test_a_teacher_is_run_first_and_draws_the_pseudo_masks(
     assert list(found) == ["paper", "guarded"]
     slower = changed(
         tiny_params,
-        finetune={"recipe": "guarded", "compare": [], "recipes": {"paper": {"epochs": 1}}},
+        finetune={"recipe": "guarded", "compare": [], "recipes": {"paper": {"steps": 3}}},
     ).finetune
     other = refine(network, sets, slower, machine, 1)["guarded"]
     assert any(
@@ -205,10 +205,11 @@ def test_the_front_has_epochs_and_interpolated_weights(
     network: AttentionBranchNetwork, machine: Engine, sets: Sets, tiny_params: Params
 ) -> None:
     """The base model first, then every evaluated epoch, then the points between."""
-    params = _alone(tiny_params, "paper", {"interpolation": [0.25, 0.5]})
+    shared: dict[str, object] = {"interpolation": [0.25, 0.5], "evaluate_every": 6}
+    params = _alone(tiny_params, "paper", shared, steps=12)
     found = _run(network, sets, params, machine)
     points = [(row["epoch"], row["interpolation"]) for row in found.history]
-    assert points == [(0, 1.0), (2, 1.0), (4, 1.0), (4, 0.25), (4, 0.5)]
+    assert points == [(0, 1.0), (2, 1.0), (4, 1.0), (4, 0.25), (4, 0.5)]  # 3 steps an epoch
     assert found.kept in found.history[1:]
 
 
@@ -220,7 +221,7 @@ def test_where_no_point_keeps_the_accuracy_the_closest_is_kept_and_said(
     right = sets.validation.features.logits(np.arange(60)).perception.argmax(1)
     sets = Sets(sets.finetune, sets.choose, sets.unedited, sets.validation._replace(labels=right))
     shared: dict[str, object] = {"max_accuracy_drop": 0.0, "interpolation": []}
-    params = _alone(tiny_params, "paper", shared, epochs=6, lr=2.0)
+    params = _alone(tiny_params, "paper", shared, steps=18, lr=2.0)
     found = _run(network, sets, params, machine)
     highest = max(row["val_accuracy"] for row in found.history[1:])
     assert highest < 1.0

@@ -109,6 +109,8 @@ class Refiner:
             module.requires_grad_(True)
         self.optimiser = _optimiser(self.learning, recipe)
         self.loss = attention_loss(recipe)
+        self.steps_an_epoch = math.ceil(len(sets.finetune.targets) / recipe.batch_size)
+        self.epochs = math.ceil(recipe.steps / self.steps_an_epoch)
         self.pseudo_masks: Tensor | None = None
         if recipe.uses_unedited and not len(sets.unedited.features):
             raise AbnError(
@@ -123,10 +125,11 @@ class Refiner:
         base = self._weights()
         front = Front(params.max_accuracy_drop)
         front.add({"epoch": 0, "interpolation": 1.0, **self._evaluate()}, base)
-        epochs = self.recipe.epochs
+        every = math.ceil(params.evaluate_every / self.steps_an_epoch)
+        epochs = self.epochs
         for epoch in progress.track(range(1, epochs + 1), f"refining ({name})", epochs):
             self._train_epoch(epoch)
-            if epoch % params.evaluate_every == 0 or epoch == epochs:
+            if epoch % every == 0 or epoch == epochs:
                 found = self._evaluate()
                 front.add({"epoch": epoch, "interpolation": 1.0, **found}, self._weights())
         last = self._weights()
@@ -187,10 +190,10 @@ class Refiner:
             module.train(self.recipe.batch_norm == "update")
         random = np.random.default_rng([self.seed, epoch])
         order = random.permutation(len(self.sets.finetune.targets))
-        steps = math.ceil(len(order) / self.recipe.batch_size)
+        steps = self.steps_an_epoch
         losses = []
         for number, edited in enumerate(np.array_split(order, steps)):
-            self._set_learning_rate((epoch - 1) * steps + number, steps)
+            self._set_learning_rate((epoch - 1) * steps + number)
             losses.append(self.step(edited, self._draw(random, len(edited))))
         self.network.eval()
         if not math.isfinite(torch.stack(losses).mean().item()):
@@ -204,8 +207,8 @@ class Refiner:
             return np.zeros(0, np.int64)
         return random.integers(len(self.sets.unedited.features), size=count)
 
-    def _set_learning_rate(self, steps_done: int, steps_an_epoch: int) -> None:
-        share = steps_done / (self.recipe.epochs * steps_an_epoch)
+    def _set_learning_rate(self, steps_done: int) -> None:
+        share = steps_done / (self.epochs * self.steps_an_epoch)
         rate = self.recipe.lr * (1 + math.cos(math.pi * share)) / 2
         for group in self.optimiser.param_groups:
             group["lr"] = rate * min(1.0, (steps_done + 1) / WARM_UP)
