@@ -8,6 +8,7 @@ from abn.data import edited, prepared
 from abn.model import checkpoint
 from abn.stage import Stage, run
 from abn.training import comparison, engine
+from abn.training.faithfulness import faithfulness
 from abn.training.refine import alignment_of, refine
 from abn.training.sets import load_sets
 from abn.training.tabulation import tabulate
@@ -52,9 +53,14 @@ def main(stage: Stage) -> None:
             "before": np.load(paths.ATTENTION / "maps.npy", mmap_mode="r"),
             "after": np.load(folder / "maps.npy", mmap_mode="r"),
         }
+        figures = comparison.summarise(samples, maps, data, edits)
+        for when, model in (("before", checkpoint.load(paths.MODEL)[0]), ("after", network)):
+            figures[when]["test"] |= faithfulness(
+                model, data, maps[when], data.rows("test"), machine
+            )
         stage.log_metrics(
             {
-                **comparison.summarise(samples, maps, data, edits),
+                **figures,
                 "edited_images": sum(len(some.rows) for some in edits.values()),
                 "finetuned_on": len(edits["finetune"].rows),
                 "best_epoch": refined.epoch,
