@@ -112,8 +112,8 @@ def _ranks(maps: Tensor) -> Tensor:
     random = torch.rand(maps.flatten(1).shape, generator=torch.Generator().manual_seed(SEED))
     shuffled = random.argsort(1)
     order = maps.flatten(1).gather(1, shuffled).argsort(dim=1, descending=True, stable=True)
-    own: Tensor = shuffled.gather(1, order).argsort(1)
+    own = shuffled.gather(1, order).argsort(1)
     last = own.shape[1] - 1
     other = own.roll(-1, 0)
-    ranks = [own, last - own, other, last - other, shuffled.argsort(1)]
-    return torch.stack(ranks, 1).unflatten(2, maps.shape[1:])
+    ranks = torch.stack([own, last - own, other, last - other, shuffled.argsort(1)], 1)
+    return ranks.view(*ranks.shape[:2], *maps.shape[1:])
