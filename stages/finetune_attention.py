@@ -10,6 +10,7 @@ from abn.data import edited, prepared
 from abn.model import checkpoint
 from abn.stage import Stage, run
 from abn.training import comparison, engine, front
+from abn.training.faithfulness import faithfulness
 from abn.training.features import cached
 from abn.training.refine import refine
 from abn.training.sets import draw_pool, load_sets
@@ -56,6 +57,9 @@ def main(stage: Stage) -> None:
             "after": np.load(folder / "maps.npy", mmap_mode="r"),
         }
         measured = comparison.summarise(samples, maps, data, edits)
+        test = data.rows("test")
+        for when, model in (("before", network), ("after", refined.network)):
+            measured[when]["test"] |= faithfulness(model, data, maps[when], test, machine)
     others = {name: one.network for name, one in recipes.items() if name != finetune.recipe}
     stage.log_metrics(
         {

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from abn.attention import alignment, metrics
+from abn.attention.baselines import best_constant_map
 from abn.attention.maps import to_grid
 from abn.data.prepared import Prepared
 
@@ -72,9 +73,31 @@ def test_every_metric_has_its_chance_level_and_what_is_free(
         for values in of_split.values():
             assert set(values) == {*metrics.METRICS, "iou_validated"}
             assert values["iou_validated"] == values["iou"]
+        for metric, reached in of_split["constant_map"].items():
+            assert reached > of_split["uniform_map"][metric], metric
     uniform = found["test"]["uniform_map"]
     area = (to_grid(masks[rows["test"]], GRID) > 0.5).float().mean().item()
     for name in ("iou", "average_precision", "relevance_rank_accuracy", "pointing_game"):
         assert uniform[name] == pytest.approx(area)
     assert uniform["energy_over_chance"] == pytest.approx(1)
     assert uniform["contrast"] == pytest.approx(0, abs=1e-6)
+
+
+def test_the_cheap_maps_are_the_better_of_mean_and_cut(
+    tiny_set: Prepared, masks: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cut has the higher IoU, the mean the higher average precision; each has its say."""
+    train, test = tiny_set.rows("train"), tiny_set.rows("test")
+    monkeypatch.setattr(alignment, "CHUNK", 7)
+    found = alignment.baselines(masks, tiny_set.labels, train, {"test": test}, GRID)["test"]
+    drawn, cover = to_grid(masks[train], GRID), to_grid(masks[test], GRID)
+    cut, mean = best_constant_map(drawn).expand_as(cover), drawn.mean(0).expand_as(cover)
+    constant = found["constant_map"]
+    assert constant["iou"] == pytest.approx(metrics.iou(cut, cover).mean().item())
+    precision = metrics.average_precision(mean, cover).mean().item()
+    assert precision > metrics.average_precision(cut, cover).mean().item()
+    assert constant["average_precision"] == pytest.approx(precision)
+    labels = torch.tensor(tiny_set.labels)
+    of_class = torch.stack([drawn[labels[train] == k].mean(0) for k in range(10)])[labels[test]]
+    precision = metrics.average_precision(of_class, cover).mean().item()
+    assert found["class_mean_mask"]["average_precision"] == pytest.approx(precision)

@@ -36,6 +36,9 @@ def test_maps_that_become_the_masks_score_one(tiny_set: Prepared, edits: dict[st
     found = comparison.summarise(_samples(tiny_set, 1.0), maps, tiny_set, edits)
     assert found["before"]["test"]["iou"] == 0
     assert found["after"]["test"]["iou"] == 1
+    assert found["before"]["test"]["iou_threshold"] < 0.1 < found["before"]["test"]["iou_validated"]
+    assert found["after"]["test"]["iou_validated"] == 1
+    assert found["after"]["test"]["iou_threshold"] == 0.5
     assert found["after"]["val"]["accuracy"] == 1
     free = found["baselines"]["test"]
     assert 0 < free["constant_map"]["iou"] < 1
@@ -56,12 +59,25 @@ def test_without_masks_held_out_edits_speak_alone(
 ) -> None:
     """No alignment by split, no baselines; the edited maps held out are the masks there are."""
     bare = Prepared(**(vars(tiny_set) | {"masks": None}))
-    edits["report"].targets[:, :4] = 1
+    for role in ("choose", "report"):
+        edits[role].targets[:, :4] = 1
     maps = dict.fromkeys(("before", "after"), np.zeros((len(tiny_set.manifest), *GRID), np.float16))
     maps["after"] = maps["after"].copy()
-    maps["after"][:, :4] = 0.9
+    maps["after"][:, :4] = 0.4
     found = comparison.summarise(_samples(tiny_set, 1.0), maps, bare, edits)
     assert set(found["after"]["test"]) == {"accuracy", "branch_accuracy"}
     assert found["before"]["held_out"]["iou"] == 0
-    assert found["after"]["held_out"]["iou"] == 1
+    assert found["after"]["held_out"]["iou"] == 0
+    assert found["after"]["held_out"]["iou_validated"] == 1
+    assert found["after"]["held_out"]["iou_threshold"] == 0.39
     assert "baselines" not in found
+
+
+def test_nothing_held_out_has_no_alignment(tiny_set: Prepared, edits: dict[str, Edited]) -> None:
+    """Nor does it break anything: the threshold stays in the middle."""
+    bare = Prepared(**(vars(tiny_set) | {"masks": None}))
+    nothing = Edited(np.zeros(0, np.int64), np.zeros((0, *GRID), np.float32))
+    maps = dict.fromkeys(("before", "after"), np.zeros((len(tiny_set.manifest), *GRID), np.float16))
+    some = edits | {"choose": nothing, "report": nothing}
+    found = comparison.summarise(_samples(tiny_set, 1.0), maps, bare, some)
+    assert found["after"]["held_out"] == {}

@@ -1,7 +1,7 @@
 """Alignment of all maps with all masks, split by split, beside what costs nothing to reach."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from abn.attention import metrics
-from abn.attention.baselines import best_constant_map, class_mean_masks
+from abn.attention.baselines import cheap_maps
 from abn.attention.maps import coverage
 
 CHUNK = 1024
@@ -32,11 +32,7 @@ def by_image(
         rows: Of both.
         threshold: ``validated_threshold`` of these maps; adds ``iou_validated``.
     """
-    pieces: dict[str, list[Tensor]] = defaultdict(list)
-    for found, cover in _pairs(maps, masks, rows):
-        for name, values in metrics.measure(found, cover, threshold).items():
-            pieces[name].append(values)
-    return {name: torch.cat(values).numpy() for name, values in pieces.items()}
+    return _measure(_pairs(maps, masks, rows), threshold)
 
 
 def means(values: Mapping[str, NDArray[np.float32]]) -> dict[str, float]:
@@ -71,25 +67,38 @@ def baselines(
     """Give what maps that know no image reach, by split, map and metric.
 
     ``uniform_map`` is the same everywhere: the chance level of each metric. ``constant_map`` is one
-    map for all, ``class_mean_mask`` one for each class; both are drawn from the training masks and
-    are the best of their kind (``best_constant_map``). All are of 0 and 1, so that their IoU is
-    the same at every threshold.
+    map for all, ``class_mean_mask`` one for each class; both are drawn from the training masks, as
+    their mean and as its best cut (``cheap_maps``), and each metric is that of the better one.
+    ``iou_validated`` is ``iou``: the cut is chosen already.
     """
     train = train[:ENOUGH_MASKS]
-    drawn, drawn_labels = coverage(masks, train, grid), torch.from_numpy(labels[train])
-    constant = best_constant_map(drawn)
-    of_class = class_mean_masks(drawn, drawn_labels, int(labels.max()) + 1)
+    of_row, classes = torch.tensor(labels), int(labels.max()) + 1
+    cheap = cheap_maps(coverage(masks, train, grid), of_row[train], classes)
     result: dict[str, dict[str, dict[str, float]]] = {}
-    for split, chosen in rows.items():
-        some = chosen[:ENOUGH_MASKS]
+    for split, every in rows.items():
+        some = every[:ENOUGH_MASKS]
         cover = coverage(masks, some, grid)
-        cheap = {
-            "uniform_map": torch.ones_like(cover),
-            "constant_map": constant.expand_as(cover),
-            "class_mean_mask": of_class[torch.from_numpy(labels[some])],
-        }
-        result[split] = {name: metrics.summary(maps, cover, 0.5) for name, maps in cheap.items()}
+        result[split] = {name: _best(maps, of_row[some], cover) for name, maps in cheap.items()}
     return result
+
+
+def _best(candidates: Iterable[Tensor], labels: Tensor, cover: Tensor) -> dict[str, float]:
+    """Give each metric of that map, each K×h×w, which has the highest mean."""
+    reached = []
+    for of_class in candidates:
+        pieces = zip(labels.split(CHUNK), cover.split(CHUNK), strict=True)
+        reached.append(means(_measure(((of_class[k], masks) for k, masks in pieces), 0.5)))
+    return {name: max(found[name] for found in reached) for name in reached[0]}
+
+
+def _measure(
+    pairs: Iterable[tuple[Tensor, Tensor]], threshold: float | None
+) -> dict[str, NDArray[np.float32]]:
+    pieces: dict[str, list[Tensor]] = defaultdict(list)
+    for maps, cover in pairs:
+        for name, values in metrics.measure(maps, cover, threshold).items():
+            pieces[name].append(values)
+    return {name: torch.cat(values).numpy() for name, values in pieces.items()}
 
 
 def _pairs(

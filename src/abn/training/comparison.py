@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from abn.attention import alignment, metrics
 from abn.data.edited import Edited
@@ -45,20 +46,22 @@ def summarise(
 
     Edited images are left out of the training split's alignment. ``held_out`` holds the alignment
     of held-out edited images (role report) with their edited maps: all that a data set without
-    masks has.
+    masks has. ``iou_validated`` is the IoU at ``iou_threshold``, chosen for each model's maps on
+    the validation split, or without masks on the edited images to choose by.
     """
     rows = {split: prepared.rows(split) for split in prepared.splits}
     edited_rows = np.concatenate([some.rows for some in edits.values()])
     rows["train"] = np.setdiff1d(rows["train"], edited_rows)
     result: dict[str, Any] = {when: {} for when in WHEN}
     for when in WHEN:
+        threshold = _threshold(maps[when], prepared, edits["choose"])
         for split, some in rows.items():
             table = samples.iloc[some]
             result[when][split] = _accuracy(table, when)
             if prepared.masks is not None:
-                values = alignment.by_image(maps[when], prepared.masks, some)
-                result[when][split] |= alignment.means(values)
-        result[when]["held_out"] = _against_edits(maps[when], edits["report"])
+                values = alignment.by_image(maps[when], prepared.masks, some, threshold)
+                result[when][split] |= alignment.means(values) | {"iou_threshold": threshold}
+        result[when]["held_out"] = _against_edits(maps[when], edits["report"], threshold)
     result["attention_mse"] = {
         when: {
             role: float(np.mean((maps[when][some.rows].astype(np.float32) - some.targets) ** 2))
@@ -121,8 +124,21 @@ def _accuracy(table: pd.DataFrame, when: str) -> dict[str, float]:
     }
 
 
-def _against_edits(maps: NDArray[np.floating], edited: Edited) -> dict[str, float]:
+def _threshold(maps: NDArray[np.floating], prepared: Prepared, choose: Edited) -> float:
+    if prepared.masks is not None:
+        return alignment.validated_threshold(maps, prepared.masks, prepared.rows("val"))
+    by_threshold = metrics.iou_by_threshold(*_pairs(maps, choose))
+    return metrics.best_threshold(by_threshold.nanmean(0))
+
+
+def _against_edits(
+    maps: NDArray[np.floating], edited: Edited, threshold: float
+) -> dict[str, float]:
     if not len(edited.rows):
         return {}
+    return metrics.summary(*_pairs(maps, edited), threshold) | {"iou_threshold": threshold}
+
+
+def _pairs(maps: NDArray[np.floating], edited: Edited) -> tuple[Tensor, Tensor]:
     found = torch.from_numpy(maps[edited.rows].astype(np.float32))
-    return metrics.summary(found, torch.from_numpy(edited.targets))
+    return found, torch.from_numpy(edited.targets)
