@@ -48,6 +48,8 @@ class Evidence:
     """The training stage's metrics."""
     finetuned: dict[str, Any]
     """The fine-tuning stage's metrics."""
+    analysed: dict[str, Any]
+    """The channel analysis's metrics."""
     keys: dict[str, str]
     """By stage."""
 
@@ -101,6 +103,7 @@ def read(params: Params) -> Evidence:
         front=_table(paths.PLOTS / "front.csv"),
         trained=_json(paths.metrics_file("train_abn")),
         finetuned=_json(paths.metrics_file("finetune_attention")),
+        analysed=_json(paths.metrics_file("analyze_channels")),
         keys={stage: _json(paths.run_file(stage))["key"] for stage in STAGES},
     )
 

@@ -13,7 +13,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from abn.report import charts, figures, findings, gallery
+from abn.report import channel_charts, channel_claims, charts, figures, findings, gallery
 from abn.report.evidence import Evidence
 from abn.report.findings import SIDES
 
@@ -46,6 +46,7 @@ def render(evidence: Evidence) -> str:
         flow=_flow(evidence),
         sparkline=_sparkline(evidence.training.get("val_accuracy", pd.Series(dtype=float))),
         bars=_bars(evidence),
+        channel_claims=channel_claims.read(evidence),
     )  # fmt: skip
 
 
@@ -57,6 +58,7 @@ def render_text(evidence: Evidence) -> str:
         .render(
             **_words(evidence),
             flow=_flow(evidence),
+            channel_claims=channel_claims.read(evidence),
             splits=[chart for chart in charts.splits(evidence) if chart.name.endswith("-splits")],
         )
     )
@@ -79,7 +81,7 @@ def _sections(evidence: Evidence) -> list[tuple[str, str, list[charts.Chart]]]:
     return [
         ("splits", "Before and after", list(charts.splits(evidence))),
         ("price", "What alignment costs", list(charts.price(evidence))),
-        ("channels", "Channels of the map", list(charts.channels(evidence))),
+        ("channels", "Channels of the map", list(channel_charts.channels(evidence))),
         ("predictions", "Predictions", list(charts.predictions(evidence))),
         ("training", "Training", list(charts.training(evidence))),
     ]
