@@ -97,5 +97,6 @@ def test_the_bars_are_the_columns_of_the_table(
     before, after = (_convolutions(make_network(seed=seed), tiny_set, machine) for seed in (0, 1))
     rows = compare(before, after, tiny_set.classes, {})[:10]
     shown = bars(before["map"], after["map"])
+    assert shown["weight"] == pytest.approx([row["weight_after"] for row in rows])
     for name, column in (("weight", "weight_after"), ("folded", "folded_after"), ("change",) * 2):
-        assert shown[name] == pytest.approx([row[column] for row in rows])
+        assert shown[f"{name}_size"] == pytest.approx([abs(row[column]) for row in rows])

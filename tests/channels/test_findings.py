@@ -19,7 +19,7 @@ from abn.training.engine import Engine
 
 IMAGES, GRID, CHANNELS = 60, 8, 4
 NAMES = ["carries", "steady", "faint", "noise"]
-WEIGHTS = torch.tensor([1.0, -1.2, 0.1, 0.2])
+WEIGHTS = torch.tensor([1.0, 1.2, 0.1, 0.2])
 
 
 class _Sees(torch.nn.Module):
@@ -61,7 +61,7 @@ def effects(inside: Tensor, machine: Engine, tiny_params: Params) -> Effects:
         np.arange(IMAGES), np.ones(IMAGES, np.int64), np.arange(IMAGES), inside, "masks"
     )
     perception: PerceptionBranch = _Sees()  # type: ignore[assignment]
-    observed = (_observed(base, -1.8), _observed(refined, -1.8))
+    observed = (_observed(base, -4.2), _observed(refined, -4.2))
     return measure(observed, perception, images, tiny_params.channels, 1, machine)
 
 

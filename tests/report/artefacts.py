@@ -23,6 +23,8 @@ HOSTILE = (
 )
 STAGES = ("prepare", "train_abn", "export_attention", "import_edits", "finetune_attention",
           "analyze_channels")  # fmt: skip
+EFFECTS = ("necessity_contrast", "necessity_iou", "necessity_accuracy", "sufficiency_contrast",
+           "sufficiency_iou", "shapley")  # fmt: skip
 SIDE, GRID, EDITED = 48, 24, 48
 FRONT_OF_ONE = ("epoch", "accuracy", "alignment", "chosen")
 ALIGNMENT = {
@@ -217,9 +219,45 @@ def _channels(root: Path, rng: np.random.Generator, recipe: Recipe) -> None:
         table[f"{measure}_before"] = rng.normal(0, 0.5, len(table))
         table[f"{measure}_after"] = table[f"{measure}_before"] + rng.normal(0.2, 0.3, len(table))
     table["change"] = table["folded_after"] - table["folded_before"]
+    _judge(root, np.random.default_rng(1), recipe, table)
     for side in ("before", "after"):
         table[f"rank_{side}"] = table.groupby(["conv", "output"])[f"folded_{side}"].rank()
     table.to_csv(_under(root, paths.CHANNELS), index=False)
+
+
+def _judge(root: Path, rng: np.random.Generator, recipe: Recipe, table: pd.DataFrame) -> None:
+    """Add what interventions say of the map's channels, and write the stage's metrics."""
+    bars = table["conv"] == "map"
+    k = int(bars.sum())
+    for name in ("inside_before", "outside_before", "inside_after", "outside_after",
+                 "change_by_weight", "change_by_activation"):  # fmt: skip
+        table.loc[bars, name] = rng.normal(0, 0.3, k)
+    for name in EFFECTS:
+        middle = rng.normal(0.05, 0.06, k)
+        for end, shift in (("", 0.0), ("_low", -0.02), ("_high", 0.03)):
+            table.loc[bars, name + end] = middle + shift
+        table.loc[bars, f"{name}_p"] = rng.choice([0.0004, 0.3], k)
+    weight = table.loc[bars, "weight_after"]
+    table.loc[bars, "high_weight"] = (weight > weight.mean()).astype(int)
+    table["relied_on"], table["verdict"] = None, None
+    table.loc[bars, "relied_on"] = [("yes", "no", "unclear")[i % 3] for i in range(k)]
+    claimed = table.loc[bars, "high_weight"].map({1: "yes", 0: "no"})
+    table.loc[bars, "verdict"] = [
+        "undecided" if relied_on == "unclear"
+        else "confirmed" if relied_on == claim
+        else "refuted"
+        for relied_on, claim in zip(table.loc[bars, "relied_on"], claimed, strict=True)
+    ]  # fmt: skip
+    agreed = {"value": 0.55, "low": 0.31, "high": 0.72}
+    _json(root, paths.metrics_file("analyze_channels"), {
+        "images": 180, "judged_images": 178 if recipe.masks else 12,
+        "judged_by": "masks" if recipe.masks else "edits", "shapley_bias": -0.021,
+        "agreement": {
+            size: {name: agreed for name in EFFECTS if name != "necessity_accuracy"}
+            for size in ("weight", "weight_size", "folded_size", "change_size")
+        },
+        "change": {"weight": 0.38, "activation": 1.54},
+    })  # fmt: skip
 
 
 def _curves(root: Path, rng: np.random.Generator, recipe: Recipe) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from abn.report import figures
-from abn.report.figures import Change, Line, Point
+from abn.report.figures import Change, Effect, Line, Point
 from abn.report.statistics import Bin
 from tests.report.artefacts import HOSTILE
 
@@ -55,6 +55,8 @@ def test_figures_of_nothing_are_drawn() -> None:
     empty = [
         figures.dumbbells([], "IoU", (0, 1)),
         figures.channel_bars([], [], [], "weight"),
+        figures.stacked_bars([], {"by the weight": []}, "change"),
+        figures.effects([], [Effect("contrast", [], [], "red")], "lost"),
         figures.heat(np.empty((0, 0)), [], [], ("class", "predicted")),
         figures.curves([Line("loss", [], [], "red")], "epoch", "loss"),
         figures.calibration([], [Bin(0.5, 0.5, 3)]),

@@ -1,11 +1,12 @@
 """Whether the paper's reading of the bars holds: high weight after fine-tuning = relied on.
 
-The rule. A weight is **high** if its size is above the mean of all channels', else low. The map
-**relies on** a channel if mean-ablating it costs more contrast than the mean channel's ablation
-does, and more than nothing; it does not if it costs less; both beyond chance (paired over images,
-Holm). The reading is **confirmed** where a high weight is relied on or a low one is not,
-**refuted** where it is the other way round, unless the Shapley values say the contrary beyond
-chance; else **undecided**.
+The rule. A weight is **high** if it is above the mean of all channels', with its sign, as a bar is
+read; else low. The map **relies on** a channel if mean-ablating it costs more contrast than the
+mean channel's ablation does; it does not if it costs less than half of that; both beyond chance
+(paired over images, Holm over channels). In between, nothing is said: no verdict hangs on a hair.
+The reading is **confirmed** where a high weight is relied on or a low one is not, **refuted** where
+it is the other way round, unless the Shapley values, held against the mean channel's in the same
+way, say the contrary; else **undecided**.
 """
 
 from typing import Literal, NamedTuple
@@ -36,42 +37,44 @@ def judge(weights: Values, necessity: Values, shapley: Values) -> Claims:
     """Hold what the weights say against what the interventions say.
 
     Args:
-        weights: K, of the refined model's map convolution; their sign does not count.
+        weights: K, of the refined model's map convolution.
         necessity: J×K, by how much contrast falls.
         shapley: n×K, shares in the contrast gained.
     """
-    size = np.abs(weights)
-    high = size > size.mean()
-    excess = _above_the_mean(necessity)
-    relied_on = _side(excess)
-    relied_on[(relied_on == 1) & (_side(necessity) != 1)] = 0
-    share = _side(_above_the_mean(shapley))
+    high = weights > weights.mean()
+    relied_on, gained = _side(necessity), _side(shapley)
+    falls = necessity.mean(0) if len(necessity) else np.zeros(len(weights))
     return Claims(
         high=[bool(one) for one in high],
         relied_on=[RELIANCE[int(one)] for one in relied_on],
         verdicts=[
-            _verdict(bool(claimed), int(relied), int(gained))
-            for claimed, relied, gained in zip(high, relied_on, share, strict=True)
+            _verdict(bool(claimed), int(relied), int(share))
+            for claimed, relied, share in zip(high, relied_on, gained, strict=True)
         ],
-        excess=excess.mean(0) if len(excess) else np.zeros(len(weights)),
+        excess=falls - falls.mean(),
     )
 
 
-def _verdict(high: bool, relied_on: int, share: int) -> Verdict:
-    if relied_on == 0 or share == -relied_on:
+def _verdict(high: bool, relied_on: int, gained: int) -> Verdict:
+    if relied_on == 0 or gained == -relied_on:
         return "undecided"
     return "confirmed" if high == (relied_on == 1) else "refuted"
 
 
-def _above_the_mean(values: Values) -> Values:
-    """Give by how much each channel of n×K exceeds the mean channel, image by image."""
-    excess: Values = values - values.mean(1, keepdims=True)
-    return excess
+def _side(effects: Values) -> NDArray[np.int64]:
+    """Give 1 where a column of n×K is above the mean column, −1 where below half of it, else 0.
+
+    Where the columns' mean is not positive, above and below 0.
+    """
+    if not len(effects):
+        return np.zeros(effects.shape[1], np.int64)
+    bar = np.zeros((len(effects), 1))
+    if effects.mean() > 0:
+        bar = effects.mean(1, keepdims=True)
+    return (_beyond(effects - bar) > 0).astype(np.int64) - (_beyond(effects - bar / 2) < 0)
 
 
-def _side(values: Values) -> NDArray[np.int64]:
-    """Give 1 or −1 where the mean of a column of n×K is beyond chance above or below 0, else 0."""
-    if len(values) < 2:
-        return np.zeros(values.shape[1], np.int64)
-    beyond_chance = holm(p_values(values)) < LEVEL
-    return np.where(beyond_chance, np.sign(values.mean(0)), 0).astype(np.int64)
+def _beyond(values: Values) -> Values:
+    """Give the mean of each column of n×K, 0 where it may be chance."""
+    means: Values = np.where(holm(p_values(values)) < LEVEL, values.mean(0), 0.0)
+    return means

@@ -73,7 +73,7 @@ def columns(effects: Effects, claims: Claims, bootstrap: Bootstrap) -> dict[str,
 def summary(
     effects: Effects,
     claims: Claims,
-    magnitudes: Mapping[str, Values],
+    bars: Mapping[str, Values],
     names: Sequence[str],
     bootstrap: Bootstrap,
 ) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def summary(
     Args:
         effects: Of K channels.
         claims: Of the same.
-        magnitudes: By name, K: what the bars say of each channel.
+        bars: By name, K: what is read off them.
         names: K.
         bootstrap: For the intervals.
     """
@@ -93,10 +93,10 @@ def summary(
         "shapley_bias": _mean(effects.shapley.bias),
         "agreement": {
             measure: {
-                name: _figures(agreement(np.abs(size), values, bootstrap))
+                name: _figures(agreement(read, values, bootstrap))
                 for name, values in by_image(effects).items()
             }
-            for measure, size in magnitudes.items()
+            for measure, read in bars.items()
         },
         "verdicts": {
             verdict: claims.verdicts.count(verdict)

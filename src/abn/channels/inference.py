@@ -30,13 +30,16 @@ class Bootstrap:
     def __init__(self, resamples: int, seed: int) -> None:
         self._resamples = resamples
         self._seed = seed
+        self._shares: dict[int, Values] = {}
 
     def means(self, values: Values) -> Values:
         """Give the mean of n×K over each resample of the images: B×K."""
         images = len(values)
-        generator = np.random.default_rng(self._seed)
-        counts = generator.multinomial(images, np.full(images, 1 / images), self._resamples)
-        means: Values = counts @ values / images
+        if images not in self._shares:
+            generator = np.random.default_rng(self._seed)
+            counts = generator.multinomial(images, np.full(images, 1 / images), self._resamples)
+            self._shares[images] = counts / images
+        means: Values = self._shares[images] @ values
         return means
 
 

@@ -18,11 +18,16 @@ COLUMNS = (
 
 
 def bars(before: Convolution, after: Convolution) -> dict[str, NDArray[np.float64]]:
-    """Give what the map's bars show of its K channels: weight and folded weight after, change."""
+    """Give what can be read off the bars of the map's K channels.
+
+    ``weight``: after, as it is; ``weight_size``, ``folded_size``, ``change_size``: sizes of the raw
+    and of the folded weight after, and of the folded one's change.
+    """
     shown = {
         "weight": after.weights,
-        "folded": after.folded,
-        "change": after.folded - before.folded,
+        "weight_size": after.weights.abs(),
+        "folded_size": after.folded.abs(),
+        "change_size": (after.folded - before.folded).abs(),
     }
     return {name: values[0].double().numpy() for name, values in shown.items()}
 

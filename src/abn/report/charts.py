@@ -14,17 +14,12 @@ from abn.report.figures import AFTER, BEFORE, EDITED, NEUTRAL, Change, Line
 from abn.report.findings import SIDES, baselines
 from abn.report.statistics import calibration_error, confusion, reliability
 
-MOST_CLASSES, MOST_CHANNELS, MOST_EPOCHS = 25, 32, 200
+MOST_CLASSES, MOST_EPOCHS = 25, 200
 """Beyond these a chart shows the ones that matter most, and says so."""
 ROLES = {
     "finetune": "learned from",
     "choose": "epoch chosen by",
     "report": "held out",
-}
-WEIGHTS = {
-    "weight": ("Weights, as in the paper", "weight of the 1×1 convolution"),
-    "folded": ("Weights with batch norm folded in", "weight × scale of the batch norm"),
-    "contribution": ("Mean contribution to the map", "mean of folded weight × activation"),
 }
 
 
@@ -40,6 +35,8 @@ class Chart:
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
     """The same as a table, for those who can't see the figure."""
+    notes: Sequence[str] = ()
+    """What marks in the figure say, for screen readers."""
 
 
 def splits(evidence: Evidence) -> Iterator[Chart]:
@@ -111,38 +108,6 @@ def price(evidence: Evidence) -> Iterator[Chart]:
           "val_iou": ("IoU", EDITED)}, "share of 1"),
     ):  # fmt: skip
         yield from _curves(name, title, curves, columns, y)
-
-
-def channels(evidence: Evidence) -> Iterator[Chart]:
-    """The paper's bars: the weight of each channel before and after."""
-    table = evidence.channels
-    bars = table[table["conv"] == "map"]
-    largest = bars["change"].abs().sort_values(ascending=False, kind="stable").index
-    shown = bars.loc[sorted(largest[:MOST_CHANNELS])]
-    cut = (
-        f" The {len(shown)} channels of {len(bars)} that changed most." if len(bars) > len(shown)
-        else ""
-    )  # fmt: skip
-    captions = {
-        "weight": "Raw weights of the convolution that makes the map from the class channels. A "
-        "batch norm follows, so their size alone says little.",
-        "folded": "The same with the batch norm that follows folded in: what a channel's "
-        "activation really counts for.",
-        "contribution": "Weight times activation, averaged over test images: what each channel "
-        "brings to the map.",
-    }
-    names = [
-        str(row["name"]) if pd.notna(row["name"]) else f"channel {row['channel']}"
-        for _, row in shown.iterrows()
-    ]
-    for measure, (title, quantity) in WEIGHTS.items():
-        before, after = (shown[f"{measure}_{side}"].tolist() for side in SIDES)
-        yield Chart(
-            f"channels-{measure}", title, captions[measure] + cut,
-            figures.channel_bars(names, before, after, quantity),
-            ["channel", *SIDES], list(zip(names, before, after, strict=True)),
-        )  # fmt: skip
-    yield from _class_channels(evidence)
 
 
 def predictions(evidence: Evidence) -> Iterator[Chart]:
@@ -271,28 +236,6 @@ def _most(values: NDArray[Any], which: str, what: str = "classes") -> tuple[list
     order = np.argsort(-values, kind="stable")[:MOST_CLASSES]
     cut = f" The {MOST_CLASSES} {what} of {len(values)} {which}."
     return [int(index) for index in np.sort(order)], cut
-
-
-def _class_channels(evidence: Evidence) -> Iterator[Chart]:
-    table = evidence.channels[evidence.channels["conv"] == "classes"]
-    if table.empty:
-        return
-    changes = table.pivot_table(index="output", columns="channel", values="change")
-    outputs, out_cut = _most(changes.abs().max(axis=1).to_numpy(), "that changed most")
-    inputs, in_cut = _most(
-        changes.abs().max(axis=0).to_numpy(), "that changed most", "input channels"
-    )
-    classes = evidence.prepared.classes
-    values = changes.to_numpy()[np.ix_(outputs, inputs)]
-    rows, columns = [classes[index] for index in outputs], [str(index) for index in inputs]
-    yield Chart(
-        "channels-classes", "Change of the class convolution",
-        "The attention branch's 1×1 convolution to classes: folded weight after − before, by class "
-        f"and input channel.{out_cut}{in_cut}",
-        figures.heat(values, rows, columns, ("class", "channel"), diverging=True),
-        ["class", *columns],
-        [[name, *row] for name, row in zip(rows, values.tolist(), strict=True)],
-    )  # fmt: skip
 
 
 def _curves(

@@ -49,6 +49,8 @@ class Evidence:
     """The training stage's metrics."""
     finetuned: dict[str, Any]
     """The fine-tuning stage's metrics."""
+    analysed: dict[str, Any]
+    """The channel analysis's metrics."""
     keys: dict[str, str]
     """By stage."""
     earlier: Sequence[Mapping[str, Any]] = ()
@@ -105,6 +107,7 @@ def read(params: Params) -> Evidence:
         trained=_json(paths.metrics_file("train_abn")),
         finetuned=_json(paths.metrics_file("finetune_attention")),
         earlier=rounds.load(params.model.base).history,
+        analysed=_json(paths.metrics_file("analyze_channels")),
         keys={stage: _json(paths.run_file(stage))["key"] for stage in STAGES},
     )
 

@@ -14,11 +14,12 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.offline import get_plotlyjs
 
-from abn.report.statistics import Bin
+from abn.report.statistics import Bin, Interval
 
 BEFORE, EDITED, AFTER, NEUTRAL = "#7d8ba6", "#e08a00", "#0d9b86", "#b0708f"
 OTHERS = ((NEUTRAL, "diamond"), ("#5470c6", "square"), ("#a9746e", "triangle-up"))
 """Of recipes beside the one kept: colour and mark."""
+WRONG = "#d2543f"
 LABEL_LENGTH = 20
 REFERENCES = ("line-ns-open", "diamond-open", "x-thin-open")
 SEQUENTIAL = [[0.0, "rgba(13,155,134,0.05)"], [1.0, "#0d9b86"]]
@@ -67,6 +68,24 @@ class Front(NamedTuple):
             if not found or one.alignment > found[-1].alignment:
                 found.append(one)
         return found[::-1]
+
+
+class Mark(NamedTuple):
+    """A sign beside a bar."""
+
+    text: str
+    colour: str | None
+    """None: the page's ink."""
+
+
+class Effect(NamedTuple):
+    """What was found of each of some names."""
+
+    name: str
+    intervals: Sequence[Interval]
+    sure: Sequence[bool]
+    """Whether it is not chance."""
+    colour: str
 
 
 def library() -> str:
@@ -187,9 +206,10 @@ def fronts(
 
 
 def channel_bars(
-    names: Sequence[str], before: Sequence[float], after: Sequence[float], quantity: str
-) -> go.Figure:
-    """The paper's figure: one pair of bars for each channel of a 1×1 convolution."""
+    names: Sequence[str], before: Sequence[float], after: Sequence[float], quantity: str,
+    marks: Sequence[Mark] = (),
+) -> go.Figure:  # fmt: skip
+    """The paper's figure: one pair of bars for each channel, and a mark beside each pair."""
     places = list(range(len(names)))
     figure = go.Figure()
     for name, values, colour in (("before", before, BEFORE), ("after", after, AFTER)):
@@ -198,13 +218,54 @@ def channel_bars(
             text=[label(one) for one in names], textposition="none",
             hovertemplate=f"%{{text}}<br>{name} %{{x:.4f}}<extra></extra>",
         )  # fmt: skip
-    figure.update_xaxes(title=quantity, zeroline=True)
-    figure.update_yaxes(
-        tickvals=places, ticktext=[label(one) for one in names], showgrid=False,
-        range=[len(names) - 0.5, -0.5],
-    )  # fmt: skip
+    for mark, place in zip(marks, places, strict=False):
+        figure.add_annotation(
+            text=mark.text, x=1, xref="paper", xanchor="right", y=place, showarrow=False,
+            font={"size": 17} | ({"color": mark.colour} if mark.colour else {}),
+        )  # fmt: skip
+    figure.update_xaxes(title=quantity, zeroline=True, domain=[0, 0.93 if marks else 1])
     figure.update_layout(barmode="group", bargap=0.3, bargroupgap=0.08)
-    return _finished(figure, height=110 + 30 * max(len(names), 3))
+    return _by_name(figure, names)
+
+
+def stacked_bars(
+    names: Sequence[str], parts: Mapping[str, Sequence[float]], quantity: str
+) -> go.Figure:
+    """One bar for each name, of named parts; negative ones to the left."""
+    figure = go.Figure()
+    for (name, values), colour in zip(parts.items(), (NEUTRAL, AFTER), strict=False):
+        figure.add_bar(
+            x=list(values), y=list(range(len(names))), name=name, orientation="h",
+            marker={"color": colour}, text=[label(one) for one in names], textposition="none",
+            hovertemplate=f"%{{text}}<br>{name} %{{x:.4f}}<extra></extra>",
+        )  # fmt: skip
+    figure.update_xaxes(title=quantity, zeroline=True)
+    figure.update_layout(barmode="relative", bargap=0.35)
+    return _by_name(figure, names)
+
+
+def effects(names: Sequence[str], series: Sequence[Effect], quantity: str) -> go.Figure:
+    """A row for each name, on it each effect with its interval; open marks may be chance."""
+    figure = go.Figure()
+    for place, one in enumerate(series):
+        shift = 0.25 * (place - (len(series) - 1) / 2)
+        figure.add_scatter(
+            x=[found.value for found in one.intervals], name=one.name, mode="markers",
+            y=[row + shift for row in range(len(names))], text=[label(name) for name in names],
+            error_x={
+                "type": "data", "symmetric": False, "thickness": 1.5, "width": 0,
+                "color": one.colour,
+                "array": [found.high - found.value for found in one.intervals],
+                "arrayminus": [found.value - found.low for found in one.intervals],
+            },
+            marker={
+                "color": one.colour, "size": 10, "line": {"color": one.colour, "width": 2},
+                "symbol": ["circle" if sure else "circle-open" for sure in one.sure],
+            },
+            hovertemplate=f"%{{text}}<br>{one.name} %{{x:.4f}}<extra></extra>",
+        )  # fmt: skip
+    figure.update_xaxes(title=quantity, zeroline=True)
+    return _by_name(figure, names)
 
 
 def heat(
@@ -255,6 +316,14 @@ def calibration(before: Sequence[Bin], after: Sequence[Bin]) -> go.Figure:
     figure.update_xaxes(title="confidence", range=[0, 1.03])
     figure.update_yaxes(title="accuracy", range=[0, 1.03])
     return _finished(figure, height=340)
+
+
+def _by_name(figure: go.Figure, names: Sequence[str]) -> go.Figure:
+    figure.update_yaxes(
+        tickvals=list(range(len(names))), ticktext=[label(one) for one in names], showgrid=False,
+        range=[len(names) - 0.5, -0.5],
+    )  # fmt: skip
+    return _finished(figure, height=110 + 30 * max(len(names), 3))
 
 
 def _finished(figure: go.Figure, height: int) -> go.Figure:

@@ -14,7 +14,18 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from abn.report import annotators, charts, figures, findings, gallery, measures, recipes, rounds
+from abn.report import (
+    annotators,
+    channel_charts,
+    channel_claims,
+    charts,
+    figures,
+    findings,
+    gallery,
+    measures,
+    recipes,
+    rounds,
+)
 from abn.report.evidence import Evidence
 from abn.report.findings import SIDES
 
@@ -51,6 +62,7 @@ def render(evidence: Evidence) -> str:
         flow=_flow(evidence),
         sparkline=_sparkline(evidence.training.get("val_accuracy", pd.Series(dtype=float))),
         bars=_bars(evidence),
+        channel_claims=channel_claims.read(evidence),
     )  # fmt: skip
 
 
@@ -63,6 +75,7 @@ def render_text(evidence: Evidence) -> str:
             **_words(evidence),
             flow=_flow(evidence),
             rounds=list(rounds.charts(evidence)),
+            channel_claims=channel_claims.read(evidence),
             splits=[chart for chart in charts.splits(evidence) if chart.name.endswith("-splits")],
         )
     )
@@ -86,7 +99,7 @@ def _sections(evidence: Evidence) -> list[tuple[str, str, list[charts.Chart]]]:
         ("rounds", "Rounds", list(rounds.charts(evidence))),
         ("splits", "Before and after", list(charts.splits(evidence))),
         ("price", "What alignment costs", list(charts.price(evidence))),
-        ("channels", "Channels of the map", list(charts.channels(evidence))),
+        ("channels", "Channels of the map", list(channel_charts.channels(evidence))),
         ("predictions", "Predictions", list(charts.predictions(evidence))),
         ("training", "Training", [] if evidence.earlier else list(charts.training(evidence))),
     ]
