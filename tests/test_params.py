@@ -198,3 +198,37 @@ def line_of_place(text: str, place: tuple[str, ...]) -> int:
 def test_any_text_loads_or_is_an_error_that_names_the_file(path: Path, text: str) -> None:
     """No text, however malformed, gets past as params or raises anything but AbnError."""
     assert mistakes(path, text).startswith("params.yaml: ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"source": "image_folder", "image_folder": {"masks": "none"}},
+            "data.image_folder.masks is none; set it to alpha or tree, or set edits.source",
+        ),
+        ({"stored_size": 40}, "stored_size 40 is below image_size 48"),
+        ({"stored_size": 64}, "stored_size: fashion_mnist is drawn at image_size"),
+        ({"splits": {"val": 1.5}}, "1.5 is neither a number of images, nor a fraction, nor null"),
+        ({"splits": {"val": 0}}, "0 is neither a number of images, nor a fraction, nor null"),
+        ({"object_size": [20, 60]}, "must be ascending and within image_size 48"),
+    ],
+)
+def test_data_params_that_do_not_fit_say_so(
+    path: Path, changes: dict[str, Any], message: str
+) -> None:
+    """With the key and the way out."""
+    values = changed(("seed",), 1)
+    for name, value in changes.items():
+        old = values["data"][name]
+        values["data"][name] = old | value if isinstance(value, dict) else value
+    assert message in mistakes(path, yaml.safe_dump(values))
+
+
+def test_other_sources_need_not_fit_what_fashion_mnist_needs(path: Path) -> None:
+    """A folder at 16 pixels: the object's size and the patch are Fashion-MNIST's alone."""
+    values = changed(("data", "source"), "image_folder")
+    values["data"] |= {"image_size": 16, "stored_size": 24, "root": "data/raw/mine"}
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    data = params.load(path).data
+    assert (data.prepared_size, data.splits.test) == (24, None)

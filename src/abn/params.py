@@ -69,16 +69,17 @@ Size = Annotated[int | float | None, PlainValidator(_size)]
 
 
 class Splits(Section):
-    """Images a split: their number, a fraction, or null for what is there.
+    """Images a split: their number, a fraction, or null.
 
     A fraction is of the source's own split of that name; of its training images where it has none.
     """
 
     train: Size
-    """null: all that the other two leave."""
+    """null: all that the others leave."""
     val: Size
-    """Of fashion_mnist, from the end of its training set."""
+    """null: the source's own, or a fifth of its training images; of fashion_mnist from the end."""
     test: Size
+    """null: the same."""
 
 
 class Decoy(Section):
@@ -96,7 +97,7 @@ class ImageFolder(Section):
     folder: str
     """Where the classes lie, or train, val and test; below data.root, . for itself."""
     masks: Literal["none", "alpha", "tree"]
-    """alpha: the images' own alpha channel; tree: PNG files in mask_folder."""
+    """alpha: the images' own alpha channel, where they have one; tree: PNG files in mask_folder."""
     mask_folder: str
     """Below data.root; holds cats/1.png for an image cats/1.jpg of ``folder``."""
 

@@ -1,6 +1,6 @@
 """Small stand-ins for photographs: a bright shape on a coloured, uneven ground, in any format."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +86,38 @@ def samples(params: Params) -> tuple[list[Any], Any]:
     """Give all samples of a source, and the source."""
     source = open_source(params.data, params.seed)
     return list(source.samples), source
+
+
+def folder_of_photographs(root: Path, classes: Sequence[str], each: int, largest: int) -> None:
+    """Write a folder a class: alpha masks on most, many sizes and formats, some of it broken.
+
+    Args:
+        root: Where to.
+        classes: Names; an object's shape and colour tell them apart.
+        each: Images a class.
+        largest: Longest side, pixels.
+    """
+    random = np.random.default_rng(11)
+    for kind, name in enumerate(classes):
+        (root / name).mkdir(parents=True)
+        for number in range(each):
+            width, height = (int(side) for side in random.integers(40, largest, 2))
+            image, mask = photograph(random, width, height, kind)
+            path = root / name / f"IMG_{number:04d}"
+            if number % 10 < 7:
+                masked = with_alpha(image, mask)
+                MASKED[number % len(MASKED)](masked, path)
+            else:
+                list(KINDS.values())[random.integers(len(KINDS))](image, path)
+    first = root / classes[0]
+    broken(first)
+    twin = min(first.glob("IMG_*"))
+    (first / f"copy of {twin.name}").write_bytes(twin.read_bytes())
+
+
+MASKED: Sequence[Callable[[Image.Image, Path], None]] = (
+    lambda image, path: image.save(path.with_suffix(".png")),
+    lambda image, path: image.save(path.with_suffix(".webp"), lossless=True, exact=True),
+    lambda image, path: image.save(path.with_suffix(".tif"), compression="tiff_lzw"),
+    lambda image, path: image.convert("LA").save(path.with_suffix(".png")),
+)

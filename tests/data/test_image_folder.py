@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import Any
 
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from abn.data import prepared
 from abn.data.sources.catalogue import open_source
 from abn.errors import AbnError
 from abn.params import Params
@@ -172,3 +174,36 @@ def test_a_folder_that_is_not_there_is_named_with_its_key(
     params = photographs.params(default_params, root, "image_folder", **data)
     with pytest.raises(AbnError, match=message):
         open_source(params.data, 1)
+
+
+def test_images_without_alpha_make_a_set_without_masks(
+    tmp_path: Path, default_params: Params
+) -> None:
+    """The default looks for an alpha channel; finding none is the usual case, and no mistake."""
+    params = photographs.params(default_params, a_tree(tmp_path / "photos"), "image_folder")
+    assert params.data.image_folder.masks == "alpha"
+    prepared.write(open_source(params.data, 1), 24, tmp_path / "set")
+    assert prepared.load(tmp_path / "set").masks is None
+
+
+def test_masks_that_belong_to_no_image_are_an_error(tmp_path: Path, default_params: Params) -> None:
+    """All of them lie elsewhere than they are looked for."""
+    root = a_tree(tmp_path)
+    for name in ("cat", "dog"):
+        (root / "masks" / name).rename(root / "masks" / name.upper())
+    with pytest.raises(AbnError, match="masks: no mask of any image there"):
+        read(default_params, root, image_folder={"masks": "tree"})
+
+
+def test_names_that_are_no_text_are_told(tmp_path: Path, default_params: Params) -> None:
+    """A file of such a name is listed, a folder is an error: a class has to be called something."""
+    root = a_tree(tmp_path)
+    (root / "cat" / "0.jpg").rename(root / "cat" / os.fsdecode(b"\xff.jpg"))
+    _, source = read(default_params, root, masks=False, image_folder={"folder": "."})
+    assert (source.rejected[0].file, source.rejected[0].reason) == (
+        "cat/\\udcff.jpg",
+        "its name is not a text in UTF-8",
+    )
+    (root / "dog").rename(root / os.fsdecode(b"d\xf6g"))
+    with pytest.raises(AbnError, match="is no text in UTF-8; rename it"):
+        read(default_params, root)

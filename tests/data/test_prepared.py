@@ -100,3 +100,26 @@ def test_the_real_sample_has_masks_and_all_classes(tiny_set: Prepared) -> None:
     """The embedded sample serves every test of the later stages."""
     assert tiny_set.masks is not None
     assert set(tiny_set.labels[tiny_set.rows("train")]) == set(range(10))
+
+
+def test_an_image_id_that_stands_twice_is_named(tmp_path: Path) -> None:
+    """Edits are of an image_id: two images of one would share them."""
+    samples = list(_source().samples)
+    source = replace(_source(), samples=iter([*samples, samples[2]]), total=7)
+    with pytest.raises(AbnError, match="image_id 'val-0' stands more than once"):
+        prepared.write(source, 6, tmp_path / "set")
+
+
+def test_a_source_that_finds_no_mask_makes_a_set_without_masks(tmp_path: Path) -> None:
+    """And fewer samples than it promised make shorter arrays."""
+    samples = [sample._replace(mask=None) for sample in _source().samples]
+    source = replace(_source(), samples=iter(samples), total=9)
+    prepared.write(source, 6, tmp_path / "set")
+    found = prepared.load(tmp_path / "set")
+    assert found.masks is None
+    assert found.images.shape == (6, 6, 6, 3)
+    assert np.array_equal(found.images[5], samples[5].image)
+    exact = replace(_source(), samples=iter(samples), has_masks=False)
+    prepared.write(exact, 6, tmp_path / "exact")
+    for file in (tmp_path / "exact").iterdir():
+        assert file.read_bytes() == (tmp_path / "set" / file.name).read_bytes()

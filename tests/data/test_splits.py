@@ -74,6 +74,12 @@ def test_counts_take_a_part_and_leave_the_rest() -> None:
     assert [(found == split).sum() for split in (TRAIN, VAL, TEST, NONE)] == [30, 9, 6, 255]
 
 
+def test_null_is_a_fifth_where_the_source_has_no_such_split() -> None:
+    """So that a folder of images needs no parameter for its splits."""
+    found = drawn(np.arange(300) % 3)
+    assert [(found == split).sum() for split in (TRAIN, VAL, TEST)] == [180, 60, 60]
+
+
 def test_the_sources_own_splits_stay_apart() -> None:
     """Null takes them as they are; a size cuts one; one that is lacking comes from training."""
     labels = np.arange(90) % 3
@@ -89,7 +95,6 @@ def test_the_sources_own_splits_stay_apart() -> None:
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ({"val": 0.2}, r"data\.splits\.test: null takes what the source has, and it has no split"),
         ({"val": 50, "test": 50}, "val asks for 50 images, there are 40 left"),
         ({"val": 2, "test": 9}, r"2 image\(s\) can't be of 3 classes"),
         ({"train": 80, "val": 9, "test": 9}, "train asks for 80 images, there are 72 left"),

@@ -8,7 +8,7 @@ decoded, in the manifest's order.
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
@@ -20,16 +20,11 @@ from PIL import Image
 
 from abn import progress
 from abn.data import pictures, splits, workers
+from abn.data.listing import Item, Items, Listing, MaskReader
 from abn.data.pictures import Picture
 from abn.data.source import Rejected, Sample, Source
 from abn.errors import AbnError
 from abn.params import Data
-
-MaskReader = Callable[[Picture, Path, "Item"], Image.Image | None]
-"""Gives an item's mask as L, object bright, of the picture's proportions; from the root's folder.
-
-None where the item has no mask; anything raised rejects the item.
-"""
 
 FILES_AT_ONCE = 64
 """A task of the first round."""
@@ -41,32 +36,6 @@ DIGEST = 16
 """Bytes of SHA-256 that tell contents apart."""
 SHOWN = 3
 """Reasons told where a class is left empty."""
-
-
-class Item(NamedTuple):
-    """One image that a source lists."""
-
-    file: str
-    """Relative to the root, with slashes."""
-    label: int
-    split: str = ""
-    """train, val or test; empty where the source leaves it open, then for all."""
-    mask: str = ""
-    """What the source's reader of masks needs: a path, a box."""
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What a source of files gives."""
-
-    name: str
-    licence: str
-    root: Path
-    classes: list[str]
-    items: Sequence[Item]
-    read_mask: MaskReader | None
-    """Of a module, since worker processes look it up by its name; none without masks."""
-    alpha_is_mask: bool = False
 
 
 class _Digested(NamedTuple):
@@ -87,37 +56,33 @@ def open_files(listing: Listing, data: Data, seed: int) -> Source:
     Raises:
         AbnError: A class is left without a file, or the splits cannot be drawn.
     """
-    if not listing.items:
+    items = Items(listing.items)
+    if not len(items):
         raise AbnError(f"{listing.root}: no images; see data.root and data.source in params.yaml")
     processes = workers.processors()
-    digests, rejected = _digest_all(listing, processes)
-    labels = np.array([item.label for item in listing.items], np.int32)
-    given = _given(listing.items)
-    for place, reason in _duplicates(listing.items, digests, labels, given):
-        rejected[place] = reason
-    good = np.setdiff1d(np.arange(len(labels)), list(rejected))
-    _no_class_empty(listing, labels, good, rejected)
-    tickets = np.array([splits.ticket(seed, digests[at].tobytes()) for at in good], np.uint64)
-    found = splits.assign(labels[good], given[good], tickets, data.splits)
-    refused = [_refused(listing, listing.items[at], rejected[at]) for at in sorted(rejected)]
-    decoder = _Decoder(
-        listing.root,
-        data.prepared_size,
-        listing.alpha_is_mask,
-        listing.read_mask if data.masks else None,
+    digests, rejected = _digest_all(listing.root, items, processes)
+    rejected |= dict(_duplicates(items, digests))
+    good = np.setdiff1d(np.arange(len(items)), list(rejected))
+    refused = [_refused(listing, items[at], reason) for at, reason in sorted(rejected.items())]
+    _no_class_empty(listing, items.labels[good], refused)
+    tickets = np.fromiter(
+        (splits.ticket(seed, digests[at].tobytes()) for at in good), np.uint64, len(good)
     )
+    found = splits.assign(items.labels[good], items.given[good], tickets, data.splits)
     taken = (
-        _Taken(listing.items[at], split, digests[at].tobytes())
+        _Taken(items[at], split, digests[at].tobytes())
         for number, split in enumerate(splits.NAMES)
         for at in good[found == number]
     )
+    read_mask = listing.read_mask if data.masks else None
+    decoder = _Decoder(listing.root, data.prepared_size, listing.alpha_is_mask, read_mask)
     return Source(
         name=listing.name,
         licence=listing.licence,
         classes=listing.classes,
         channels=3,
         total=int((found != splits.NONE).sum()),
-        has_masks=decoder.read_mask is not None,
+        has_masks=read_mask is not None,
         samples=_samples(listing, taken, decoder, processes, refused),
         alpha_is_mask=listing.alpha_is_mask,
         rejected=refused,
@@ -127,20 +92,21 @@ def open_files(listing: Listing, data: Data, seed: int) -> Source:
 # The first round.
 
 
-def _digest_all(listing: Listing, processes: int) -> tuple[NDArray[np.uint8], dict[int, str]]:
-    """Give the contents' digests, n×16, and the reasons of files that are none or broken."""
-    digests = np.zeros((len(listing.items), DIGEST), np.uint8)
+def _digest_all(
+    root: Path, items: Items, processes: int
+) -> tuple[NDArray[np.uint8], dict[int, str]]:
+    """Give the contents' digests, n×16, 0 where a file is broken, and the reasons of those."""
+    digests = np.zeros((len(items), DIGEST), np.uint8)
     rejected: dict[int, str] = {}
-    chunks = (
-        [item.file for item in listing.items[at : at + FILES_AT_ONCE]]
-        for at in range(0, len(listing.items), FILES_AT_ONCE)
-    )
-    found = workers.in_order(partial(_digest_chunk, listing.root), chunks, processes)
+    starts = range(0, len(items), FILES_AT_ONCE)
+    chunks = (list(items.files(at, at + FILES_AT_ONCE)) for at in starts)
+    found = workers.in_order(partial(_digest_chunk, root), chunks, processes)
     every = (one for chunk in found for one in chunk)
-    for place, one in enumerate(progress.track(every, "looking at files", len(listing.items))):
-        digests[place] = np.frombuffer(one.content, np.uint8)
+    for place, one in enumerate(progress.track(every, "looking at files", len(items))):
         if one.reason:
             rejected[place] = one.reason
+        else:
+            digests[place] = np.frombuffer(one.content, np.uint8)
     return digests, rejected
 
 
@@ -149,17 +115,18 @@ def _digest_chunk(root: Path, files: list[str]) -> list[_Digested]:
 
 
 def _digest(root: Path, file: str) -> _Digested:
-    content = bytes(DIGEST)
     try:
-        path = inside(root, file)
-        with path.open("rb") as stream:
+        file.encode()
+        with inside(root, file).open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256").digest()[:DIGEST]
             if not stream.tell():
-                return _Digested(content, "empty file")
+                return _Digested(b"", "empty file")
             stream.seek(0)
             Image.open(stream).close()
+    except UnicodeEncodeError:
+        return _Digested(b"", "its name is not a text in UTF-8")
     except Exception as error:  # noqa: BLE001 (a broken file makes Pillow raise anything)
-        return _Digested(content, pictures.reason(error))
+        return _Digested(b"", pictures.reason(error))
     return _Digested(content, "")
 
 
@@ -176,58 +143,50 @@ def _real(root: Path) -> Path:
     return root.resolve()
 
 
-def _given(items: Sequence[Item]) -> NDArray[np.int8]:
-    number = {"": splits.NONE} | {name: place for place, name in enumerate(splits.NAMES)}
-    return np.array([number[item.split] for item in items], np.int8)
-
-
-def _duplicates(
-    items: Sequence[Item],
-    digests: NDArray[np.uint8],
-    labels: NDArray[np.int32],
-    given: NDArray[np.int8],
-) -> Iterator[tuple[int, str]]:
+def _duplicates(items: Items, digests: NDArray[np.uint8]) -> Iterator[tuple[int, str]]:
     """Give files whose content stands elsewhere too: all but one, or all if their classes differ.
 
     What a test set has stays there and goes from the training set, as from validation.
     """
-    keys = digests.view(np.uint64)
-    order = np.lexsort((np.arange(len(items)), -given, keys[:, 1], keys[:, 0]))
-    new = np.any(np.diff(keys[order], axis=0) != 0, axis=1)
-    for group in np.split(order, np.flatnonzero(new) + 1):
-        if len(group) == 1 or not digests[group[0]].any():
-            continue
-        first = items[group[0]].file
-        if len(np.unique(labels[group])) > 1:
-            for at in group:
-                other = items[next(one for one in group if labels[one] != labels[at])].file
-                yield int(at), f"same content as {other}, which is of another class"
-        else:
+    keys, labels = digests.view(np.uint64), items.labels
+    order = np.lexsort((np.arange(len(items)), -items.given, keys[:, 1], keys[:, 0]))
+    same = np.all(np.diff(keys[order], axis=0) == 0, axis=1)
+    for start, end in _runs(same):
+        group = order[start:end]
+        if not digests[group[0]].any():
+            continue  # all the broken ones
+        if len(np.unique(labels[group])) == 1:
+            first = items[group[0]].file
             yield from ((int(at), f"same content as {first}") for at in group[1:])
+            continue
+        for at in group:
+            other = items[next(one for one in group if labels[one] != labels[at])].file
+            yield int(at), f"same content as {other}, which is of another class"
+
+
+def _runs(same: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Give start and end of each run of equals, ``same`` saying which equal the next."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], same, [False]]).astype(np.int8)))
+    return ((int(start), int(end) + 1) for start, end in edges.reshape(-1, 2))
 
 
 def _no_class_empty(
-    listing: Listing,
-    labels: NDArray[np.int32],
-    good: NDArray[np.int64],
-    rejected: dict[int, str],
+    listing: Listing, labels: NDArray[np.int32], refused: Sequence[Rejected]
 ) -> None:
-    for label in sorted(set(range(len(listing.classes))) - set(labels[good].tolist())):
-        reasons = [
-            f"{listing.items[at].file}: {reason}"
-            for at, reason in rejected.items()
-            if listing.items[at].label == label
-        ]
+    for label in sorted(set(range(len(listing.classes))) - set(np.unique(labels).tolist())):
+        name = listing.classes[label]
+        reasons = [f"{one.file}: {one.reason}" for one in refused if one.class_name == name]
         told = "; ".join(reasons[:SHOWN]) or "no file"
         more = f" and {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else ""
         raise AbnError(
-            f"{listing.root}: class {listing.classes[label]!r} has no image that can be used "
-            f"({told}{more}); mend its files, or remove the class"
+            f"{listing.root}: class {name!r} has no image that can be used ({told}{more}); "
+            "mend its files, or remove the class"
         )
 
 
 def _refused(listing: Listing, item: Item, reason: str) -> Rejected:
-    return Rejected(item.file, listing.classes[item.label], reason)
+    name = item.file.encode("utf-8", "backslashreplace").decode()
+    return Rejected(name, listing.classes[item.label], reason)
 
 
 # The second round.

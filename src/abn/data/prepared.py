@@ -8,6 +8,7 @@ rejected.csv (files of the source that are not in it, and why).
 import hashlib
 import json
 import re
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -82,7 +83,11 @@ def write(
         masks = arrays.create(aside / "masks.npy", shape, np.uint8) if source.has_masks else None
         tally = _Tally(source)
         atomic.write_csv(aside / "manifest.csv", _fill(source, images, masks, tally), COLUMNS)
-        tally.check()
+        tally.check(aside / "manifest.csv")
+        if masks is not None and not tally.masks:
+            progress.say("no image of the source has a mask")
+            masks = None
+            (aside / "masks.npy").unlink()
         atomic.write_csv(
             aside / "rejected.csv",
             (one._asdict() for one in sorted(source.rejected)), Rejected._fields,
@@ -140,10 +145,10 @@ class _Tally:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._of_class: Counter[tuple[str, int]] = Counter()
-        self._image_ids: set[str] = set()
-        self._masks = 0
+        self._image_ids = array("q")  # their hashes: a tenth of the memory
         self.images: Counter[str] = Counter()
         """Of each split."""
+        self.masks = 0
         self.levels = np.zeros((source.channels, 256), np.int64)
         """Pixels of the training split by channel and value."""
 
@@ -153,19 +158,22 @@ class _Tally:
                 f"image_id {sample.image_id!r} of {sample.file}: letters, digits, '.', '_', '-' "
                 "alone"
             )
-        if sample.image_id in self._image_ids:
-            raise AbnError(f"image_id {sample.image_id!r} stands twice in the source")
-        self._image_ids.add(sample.image_id)
+        self._image_ids.append(hash(sample.image_id))
         self._of_class[sample.split, sample.label] += 1
-        self._masks += sample.mask is not None
+        self.masks += sample.mask is not None
         self.images[sample.split] += 1
         if sample.split == "train":
             for channel in range(self._source.channels):
                 values = sample.image[..., channel].ravel()
                 self.levels[channel] += np.bincount(values, minlength=256)
 
-    def check(self) -> None:
-        """Raise ``AbnError`` if a split lacks a class, or all lack the masks they should have."""
+    def check(self, manifest: Path) -> None:
+        """Raise ``AbnError`` if a split lacks a class, or an image_id stands twice."""
+        hashes = np.sort(np.array(self._image_ids))
+        if (hashes[1:] == hashes[:-1]).any():
+            ids = pd.read_csv(manifest, dtype=str, keep_default_na=False)["image_id"]
+            for twice in ids[ids.duplicated()]:
+                raise AbnError(f"image_id {twice!r} stands more than once in the source")
         for split in ("train", "val", "test"):
             empty = [
                 name
@@ -178,11 +186,6 @@ class _Tally:
                     "enlarge data.splits or remove the class from the source"
                     f"{self._rejected(empty)}"
                 )
-        if self._source.has_masks and not self._masks:
-            raise AbnError(
-                "no image of the source has a mask; set data.masks: false, or mend where masks are "
-                "looked for"
-            )
 
     def _rejected(self, classes: list[str]) -> str:
         """Tell of broken files, since one of them may have been the class's only one there."""

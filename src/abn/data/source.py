@@ -47,6 +47,7 @@ class Source:
     total: int
     """Number of samples; fewer come if files turn out to be broken, which ``rejected`` then has."""
     has_masks: bool
+    """Its images may have masks."""
     samples: Iterator[Sample]
     alpha_is_mask: bool = False
     """Alpha channels say where the object is, not what can't be seen."""

@@ -19,6 +19,8 @@ NONE = -1
 """Of an image whose split the source leaves open, and afterwards of one that no split took."""
 
 
+SHARE = 0.2
+"""Of the training images, that go to validation, and to test, where null finds none."""
 ROUNDING = 1e-9
 """0.29 of 100 is 29. Rounded down but for this, fractions that add up to 1 never ask for more."""
 
@@ -45,7 +47,7 @@ def assign(
 
     A split that the source has is cut to its size; one that it lacks is taken from what is for
     training, which is everything where the source has no splits at all. A fraction is of the images
-    that a split is taken from.
+    that a split is taken from; null is all of the source's own, or else ``SHARE``.
 
     Args:
         labels: Class of each image, n.
@@ -54,7 +56,7 @@ def assign(
         sizes: As params.yaml has them.
 
     Raises:
-        AbnError: A split has no size and the source has none of its own, or there are too few.
+        AbnError: There are too few.
     """
     of_split = np.where(given == NONE, TRAIN, given)
     if not (of_split == TRAIN).any():
@@ -65,12 +67,7 @@ def assign(
     for split in (TEST, VAL, TRAIN):
         size = getattr(sizes, NAMES[split])
         home = split if there[split] else TRAIN
-        wanted = count(size, there[home])
-        if wanted is None and home != split:
-            raise AbnError(
-                f"data.splits.{NAMES[split]}: null takes what the source has, and it has no split "
-                "of that name; give a number of images, or a fraction of the training images"
-            )
+        wanted = count(SHARE if size is None and home != split else size, there[home])
         free = pool[home] & (found == NONE)
         left = int(free.sum())
         if wanted is not None and wanted > left:

@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from abn.data import files, masks, splits
-from abn.data.files import Item, Listing
+from abn.data.listing import Item, Listing
 from abn.data.pictures import Picture
 from abn.data.source import Source
 from abn.errors import AbnError

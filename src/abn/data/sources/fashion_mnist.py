@@ -66,9 +66,7 @@ def _read_splits(data: Data) -> list[_Split]:
     test_file, test_images, test_labels = _read_pair(Path(data.root), "t10k")
     sizes = data.splits
     train_total, test_total = len(train_labels), len(test_labels)
-    val = splits.count(sizes.val, train_total)
-    if val is None:
-        raise AbnError("data.splits.val: fashion_mnist has no validation split; give it a size")
+    val = splits.count(sizes.val or splits.SHARE, train_total) or 0
     train = splits.count(sizes.train, train_total) or train_total - val
     test = splits.count(sizes.test, test_total) or test_total
     for name, wanted, there in (

@@ -6,13 +6,13 @@ same shape.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from PIL import Image
 
 from abn.data import files, masks, splits
-from abn.data.files import Item, Listing
+from abn.data.listing import Item, Listing
 from abn.data.pictures import Picture
 from abn.data.source import Source
 from abn.errors import AbnError
@@ -34,9 +34,12 @@ def _list(data: Data) -> Listing:
     hidden = {tree.resolve()} if own.masks == "tree" else set()
     of_split = _split_folders(top, hidden)
     classes = sorted({one.name for folder in of_split.values() for one in _folders(folder, hidden)})
+    for name in classes:
+        if name.encode("utf-8", "replace").decode() != name:
+            raise AbnError(f"{top}: the name of the folder {name!r} is no text in UTF-8; rename it")
     if not classes:
         raise AbnError(f"{top}: no folder of images; each class is a folder, see docs/own_data.md")
-    items = [
+    items = (
         Item(
             os.path.relpath(file, root), label, split,
             _mask(file, top, tree, root) if own.masks == "tree" else "",
@@ -44,16 +47,28 @@ def _list(data: Data) -> Listing:
         for split, folder in of_split.items()
         for label, name in enumerate(classes)
         for file in _files(folder / name)
-    ]  # fmt: skip
+    )  # fmt: skip
     return Listing(
         name="image_folder",
         licence=LICENCE,
         root=root,
         classes=classes,
-        items=items,
+        items=_some_mask(items, tree) if own.masks == "tree" else items,
         read_mask={"none": None, "alpha": _from_alpha, "tree": _from_tree}[own.masks],
         alpha_is_mask=own.masks == "alpha",
     )
+
+
+def _some_mask(items: Iterable[Item], tree: Path) -> Iterator[Item]:
+    found = False
+    for item in items:
+        found = found or bool(item.mask)
+        yield item
+    if not found:
+        raise AbnError(
+            f"{tree}: no mask of any image there; that of cats/1.jpg below "
+            "data.image_folder.folder is cats/1.png"
+        )
 
 
 def below(root: Path, folder: str, key: str, needed: bool = True) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from abn.data import files, lists, masks
-from abn.data.files import Item, Listing
+from abn.data.listing import Item, Listing
 from abn.data.pictures import Picture
 from abn.data.source import Source
 from abn.params import Data
