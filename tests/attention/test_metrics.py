@@ -278,3 +278,12 @@ def test_of_equal_thresholds_the_one_next_to_the_middle_is_taken() -> None:
     assert metrics.best_threshold(low) == 0.19
     empty = metrics.iou_by_threshold(masks, torch.zeros_like(masks)).nanmean(0)
     assert metrics.best_threshold(empty) == 0.5
+
+
+def test_on_another_device_nothing_comes_back_to_the_processor(some: tuple[Tensor, Tensor]) -> None:
+    """Asked of a device without memory, where anything else would fail."""
+    maps, masks = (one.to("meta") for one in some)
+    found = metrics.measure(maps, masks, 0.3)
+    found |= {name: metric(maps, masks) for name, metric in metrics.METRICS.items()}
+    assert {(v.device.type, v.shape) for v in found.values()} == {("meta", maps.shape[:1])}
+    assert metrics.iou_by_threshold(maps, masks).is_meta

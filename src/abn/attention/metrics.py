@@ -157,7 +157,8 @@ def rank(maps: Tensor, masks: Tensor) -> Ranking:
     """
     keys = 2 * _level(maps.flatten(1)) + ~_inside(masks)
     # numpy's sort on a processor is vectorised, torch's is not: a tenth of the time.
-    ordered = keys.sort(1).values if keys.is_cuda else torch.from_numpy(np.sort(keys.numpy()))
+    on_cpu = keys.device.type == "cpu"
+    ordered = torch.from_numpy(np.sort(keys.numpy())) if on_cpu else keys.sort(1).values
     hits = (1 - (ordered & 1)).cumsum(1, dtype=torch.int32)
     return Ranking(ordered >> 1, pad(hits, (1, 0)))
 
@@ -238,7 +239,7 @@ def _pointing_game(ranking: Ranking) -> Tensor:
 
 
 def _level(values: Tensor) -> Tensor:
-    # + 0.0 turns −0 into 0, whose bits rank with the other numbers'.
+    # + 0.0 turns −0 into 0: the bits of −0 are the lowest integer, which has no negative.
     return -(values.float() + 0.0).view(torch.int32)
 
 
