@@ -29,7 +29,7 @@ def main(stage: Stage) -> None:
 
     effects = measure(observed, refined.perception_branch, images, params, seed, machine)
     bars = table.bars(before["map"], after["map"])
-    read = claims.judge(bars["weight"], effects.necessity.contrast, effects.shapley.channels)
+    read = claims.judge(bars["weight"], findings.on_alignment(effects))
     bootstrap = Bootstrap(params.resamples, seed)
     measured = findings.columns(effects, read, bootstrap)
     rows = table.compare(before, after, data.classes, measured)

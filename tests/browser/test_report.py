@@ -169,6 +169,29 @@ def test_the_page_fits_the_narrowest_phone(opened: Open) -> None:
     assert shown.evaluate("document.documentElement.scrollWidth") <= 320
 
 
+@SIZES
+def test_each_of_the_papers_bars_has_its_mark(opened: Open, size: tuple[int, int]) -> None:
+    """✓, ✗ or –, on the bar's row and right of every bar; in words for those who can't see it."""
+    shown = opened(size)
+    chart = shown.locator("#plot-channels-weight")
+    marks = chart.locator(".annotation-text")
+    assert set(marks.all_text_contents()) == {"✓", "✗", "–"}
+    rows = chart.locator(".ytick text")
+    assert (
+        marks.count()
+        == rows.count()
+        == shown.locator("article:has(#plot-channels-weight) li").count()
+    )
+    ends = [box["x"] + box["width"] for bar in chart.locator(".point path").all()
+            if (box := bar.bounding_box())]  # fmt: skip
+    for mark, row in zip(marks.all(), rows.all(), strict=True):
+        at, name = mark.bounding_box(), row.bounding_box()
+        assert at
+        assert name
+        assert at["x"] > max(ends)
+        assert abs(at["y"] + at["height"] / 2 - name["y"] - name["height"] / 2) < 6
+
+
 def test_names_are_text_in_charts_too(opened: Open) -> None:
     """Plotly shows a name's tags as they are written, and no element of a name comes alive."""
     shown = opened(WIDE, HOSTILE_RECIPE)

@@ -68,7 +68,7 @@ def effects(inside: Tensor, machine: Engine, tiny_params: Params) -> Effects:
 @pytest.fixture
 def read(effects: Effects) -> claims.Claims:
     weights = WEIGHTS.double().numpy()
-    return claims.judge(weights, effects.necessity.contrast, effects.shapley.channels)
+    return claims.judge(weights, findings.on_alignment(effects))
 
 
 def test_the_channel_that_carries_the_object_is_confirmed_and_the_steady_one_refuted(
@@ -134,7 +134,7 @@ def test_no_image_with_an_inside_is_no_error(
     images = HeldOut(np.arange(IMAGES), np.ones(IMAGES, np.int64), nothing, inside[:0], "edits")
     perception: PerceptionBranch = _Sees()  # type: ignore[assignment]
     found = measure(observed, perception, images, tiny_params.channels, 1, machine)
-    judged = claims.judge(np.ones(CHANNELS), found.necessity.contrast, found.shapley.channels)
+    judged = claims.judge(np.ones(CHANNELS), findings.on_alignment(found))
     columns = findings.columns(found, judged, Bootstrap(50, 1))
     assert columns["necessity_contrast"] == [None] * CHANNELS
     assert columns["verdict"] == ["undecided"] * CHANNELS

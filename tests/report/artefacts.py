@@ -241,6 +241,8 @@ def _judge(root: Path, rng: np.random.Generator, recipe: Recipe, table: pd.DataF
     table.loc[bars, "high_weight"] = (weight > weight.mean()).astype(int)
     table["relied_on"], table["verdict"] = None, None
     table.loc[bars, "relied_on"] = [("yes", "no", "unclear")[i % 3] for i in range(k)]
+    table.loc[bars, "matters"] = [(4, 1, 2)[i % 3] for i in range(k)]
+    table.loc[bars, "matters_not"] = [(1, 4, 2)[i % 3] for i in range(k)]
     claimed = table.loc[bars, "high_weight"].map({1: "yes", 0: "no"})
     table.loc[bars, "verdict"] = [
         "undecided" if relied_on == "unclear"

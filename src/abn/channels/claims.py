@@ -1,14 +1,15 @@
 """Whether the paper's reading of the bars holds: high weight after fine-tuning = relied on.
 
 The rule. A weight is **high** if it is above the mean of all channels', with its sign, as a bar is
-read; else low. The map **relies on** a channel if mean-ablating it costs more contrast than the
-mean channel's ablation does; it does not if it costs less than half of that; both beyond chance
-(paired over images, Holm over channels). In between, nothing is said: no verdict hangs on a hair.
-The reading is **confirmed** where a high weight is relied on or a low one is not, **refuted** where
-it is the other way round, unless the Shapley values, held against the mean channel's in the same
-way, say the contrary; else **undecided**.
+read; else low. Each of several interventions says that a channel **matters** if its effect is above
+the mean channel's, that it **does not** if it is below half of that, both beyond chance (paired
+over images, Holm over channels); in between it says nothing, so that no verdict hangs on a hair.
+The map **relies on** a channel if most of the interventions say that it matters and at most one the
+contrary, and does not the other way round. The reading is **confirmed** where a high weight is
+relied on or a low one is not, **refuted** where it is the other way round, else **undecided**.
 """
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -18,7 +19,6 @@ from abn.channels.inference import LEVEL, Values, holm, p_values
 
 Reliance = Literal["yes", "no", "unclear"]
 Verdict = Literal["confirmed", "refuted", "undecided"]
-RELIANCE: dict[int, Reliance] = {1: "yes", -1: "no", 0: "unclear"}
 
 
 class Claims(NamedTuple):
@@ -26,42 +26,46 @@ class Claims(NamedTuple):
 
     high: list[bool]
     """What the bar says."""
+    matters: list[int]
+    """How many interventions say so."""
+    matters_not: list[int]
+    """How many say the contrary."""
     relied_on: list[Reliance]
-    """What the ablation says."""
     verdicts: list[Verdict]
-    excess: Values
-    """By how much more contrast the ablation costs than the mean channel's."""
 
 
-def judge(weights: Values, necessity: Values, shapley: Values) -> Claims:
+def judge(weights: Values, effects: Sequence[Values]) -> Claims:
     """Hold what the weights say against what the interventions say.
 
     Args:
         weights: K, of the refined model's map convolution.
-        necessity: J×K, by how much contrast falls.
-        shapley: n×K, shares in the contrast gained.
+        effects: n×K of each intervention, on the n images of its own.
     """
-    high = weights > weights.mean()
-    relied_on, gained = _side(necessity), _side(shapley)
-    falls = necessity.mean(0) if len(necessity) else np.zeros(len(weights))
-    return Claims(
-        high=[bool(one) for one in high],
-        relied_on=[RELIANCE[int(one)] for one in relied_on],
-        verdicts=[
-            _verdict(bool(claimed), int(relied), int(share))
-            for claimed, relied, share in zip(high, relied_on, gained, strict=True)
-        ],
-        excess=falls - falls.mean(),
-    )
+    said = np.stack([_says(one) for one in effects])
+    matters, matters_not = (said > 0).sum(0).tolist(), (said < 0).sum(0).tolist()
+    high = (weights > weights.mean()).tolist()
+    relied_on = [
+        _reliance(yes, no, len(effects)) for yes, no in zip(matters, matters_not, strict=True)
+    ]
+    verdicts = [_verdict(*one) for one in zip(high, relied_on, strict=True)]
+    return Claims(high, matters, matters_not, relied_on, verdicts)
 
 
-def _verdict(high: bool, relied_on: int, gained: int) -> Verdict:
-    if relied_on == 0 or gained == -relied_on:
+def _reliance(yes: int, no: int, of: int) -> Reliance:
+    if 2 * yes > of and no <= 1:
+        return "yes"
+    if 2 * no > of and yes <= 1:
+        return "no"
+    return "unclear"
+
+
+def _verdict(high: bool, relied_on: Reliance) -> Verdict:
+    if relied_on == "unclear":
         return "undecided"
-    return "confirmed" if high == (relied_on == 1) else "refuted"
+    return "confirmed" if high == (relied_on == "yes") else "refuted"
 
 
-def _side(effects: Values) -> NDArray[np.int64]:
+def _says(effects: Values) -> NDArray[np.int64]:
     """Give 1 where a column of n×K is above the mean column, −1 where below half of it, else 0.
 
     Where the columns' mean is not positive, above and below 0.

@@ -98,6 +98,8 @@ def decompose(branch: AttentionBranch, evidence: Tensor) -> Decomposition:
 
 def contribute(evidence: Tensor, folded: Tensor) -> Tensor:
     """Give w̃_c ∗ A_c, N×K×h×w, of evidence N×K×h×w and folded weights 1×K×k×k."""
+    if folded.shape[-1] == 1:  # a product on every device, where a convolution may round to TF32
+        return evidence * folded
     # One group a channel: the convolution's terms before they are summed.
     kernels = folded.transpose(0, 1)
     return conv2d(evidence, kernels, padding=kernels.shape[-1] // 2, groups=len(kernels))

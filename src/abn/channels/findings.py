@@ -32,6 +32,11 @@ def by_image(effects: Effects) -> dict[str, Values]:
     }
 
 
+def on_alignment(effects: Effects) -> list[Values]:
+    """Give those of them that say whether a channel matters for the attention."""
+    return [values for name, values in by_image(effects).items() if name != "necessity_accuracy"]
+
+
 def columns(effects: Effects, claims: Claims, bootstrap: Bootstrap) -> dict[str, Sequence[Any]]:
     """Give what the table says of each of the K channels, by column.
 
@@ -39,7 +44,7 @@ def columns(effects: Effects, claims: Claims, bootstrap: Bootstrap) -> dict[str,
     is the weight's and what the activation's. Of each intervention: effect, 95 % interval
     (``_low``, ``_high``) and p-value corrected for K channels (``_p``). Necessity is in units of
     the metric, sufficiency a share of the whole gain, empty where nothing was gained, a Shapley
-    value in units of contrast. Then the claim: ``high_weight``, ``relied_on``, ``verdict``.
+    value in units of contrast. Then the claim, by the rule of ``abn.channels.claims``.
     """
     found: dict[str, Values] = {
         "inside_before": _means(effects.before[0]),
@@ -65,6 +70,8 @@ def columns(effects: Effects, claims: Claims, bootstrap: Bootstrap) -> dict[str,
         }
     return {name: _plain(values) for name, values in found.items()} | {
         "high_weight": [int(one) for one in claims.high],
+        "matters": claims.matters,
+        "matters_not": claims.matters_not,
         "relied_on": claims.relied_on,
         "verdict": claims.verdicts,
     }
@@ -77,7 +84,9 @@ def summary(
     names: Sequence[str],
     bootstrap: Bootstrap,
 ) -> dict[str, Any]:
-    """Give the stage's metrics: what was gained, agreement, verdicts, the clearest by name.
+    """Give the stage's metrics: what was gained, agreement, verdicts.
+
+    ``largest`` names the channel of each verdict whose Shapley value is farthest from the mean.
 
     Args:
         effects: Of K channels.
@@ -86,6 +95,7 @@ def summary(
         names: K.
         bootstrap: For the intervals.
     """
+    shares = _means(effects.shapley.channels)
     return {
         "judged_images": len(effects.gain.contrast),
         "gain": {name: _mean(values) for name, values in effects.gain._asdict().items()},
@@ -103,7 +113,7 @@ def summary(
             for verdict in ("confirmed", "refuted", "undecided")
         },
         "largest": {
-            verdict: names[max(of_it, key=lambda channel: abs(claims.excess[channel]))]
+            verdict: names[max(of_it, key=lambda channel: abs(shares[channel] - shares.mean()))]
             for verdict in ("confirmed", "refuted")
             if (of_it := [k for k, one in enumerate(claims.verdicts) if one == verdict])
         },

@@ -41,11 +41,11 @@ BARS = {
     ),
 }
 INTERVENTIONS = {
-    "necessity_contrast": "contrast lost without it",
-    "necessity_iou": "IoU lost without it",
-    "necessity_accuracy": "accuracy lost without it",
-    "sufficiency_contrast": "contrast gained by it alone",
-    "sufficiency_iou": "IoU gained by it alone",
+    "necessity_contrast": "contrast without it",
+    "necessity_iou": "IoU without it",
+    "necessity_accuracy": "accuracy without it",
+    "sufficiency_contrast": "contrast by it alone",
+    "sufficiency_iou": "IoU by it alone",
     "shapley": "Shapley value",
 }
 SERIES = {
@@ -101,9 +101,17 @@ def _weights(bars: pd.DataFrame, cut: str) -> Iterator[Chart]:
         yield Chart(
             f"channels-{measure}", title, caption + cut,
             figures.channel_bars(names, before, after, quantity, marks if marked else ()),
-            *_table(names, columns | ({"interventions": verdicts} if marked else {})),
+            *_table(names, columns | (_said(bars) if marked else {})),
             channel_claims.spoken(bars) if marked else (),
         )  # fmt: skip
+
+
+def _said(bars: pd.DataFrame) -> dict[str, list[Any]]:
+    return {
+        "effects that say it matters": bars["matters"].astype(int).tolist(),
+        "that it does not": bars["matters_not"].astype(int).tolist(),
+        "verdict": bars["verdict"].tolist(),
+    }
 
 
 def _agreement(evidence: Evidence) -> Iterator[Chart]:

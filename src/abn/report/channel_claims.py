@@ -11,11 +11,6 @@ MOST_NAMES = 6
 """In a sentence."""
 MARKS = {"confirmed": "✓", "refuted": "✗", "undecided": "–"}
 VERDICTS = {"confirmed": "borne out", "refuted": "refuted", "undecided": "undecided"}
-RELIED_ON = {
-    "yes": "the map relies on it",
-    "no": "the map does not rely on it",
-    "unclear": "whether the map relies on it can't be told",
-}
 
 
 @dataclass(frozen=True)
@@ -54,9 +49,12 @@ def names(bars: pd.DataFrame) -> list[str]:
 def spoken(bars: pd.DataFrame) -> list[str]:
     """Give what the mark beside each channel's bar means, for those who can't see it."""
     return [
-        f"{name}: {VERDICTS[verdict]}; {_weight(high)}, {RELIED_ON[relied_on]}"
-        for name, verdict, high, relied_on in zip(
-            names(bars), bars["verdict"], bars["high_weight"], bars["relied_on"], strict=True
+        f"{name}: {VERDICTS[verdict]}; {_weight(high)}; of 5 effects {int(yes)} say that it "
+        f"matters, {int(no)} that it does not"
+        for name, verdict, high, yes, no in zip(
+            names(bars),
+            *(bars[key] for key in ("verdict", "high_weight", "matters", "matters_not")),
+            strict=True,
         )
     ]
 
@@ -135,8 +133,10 @@ def _changed(evidence: Evidence) -> str:
 def _rule(evidence: Evidence) -> str:
     return (
         "The paper reads a high weight after the fine-tuning as a channel that matters. High: the "
-        "weight is above the mean weight. Relied on: mean-ablating the channel costs more contrast "
-        "than ablating the mean channel; not relied on: less than half of that; both beyond "
-        f"chance, corrected for the number of channels (Holm), on {basis(evidence)}. In between, "
-        "or where the Shapley value says the contrary, nothing is decided."
+        "weight is above the mean weight. Five effects are held against it: contrast and IoU lost "
+        "without the channel, contrast and IoU gained by it alone, its Shapley value. An effect "
+        "says that the channel matters if it is above the mean channel's, that it does not if it "
+        "is below half of that, beyond chance, corrected for the number of channels (Holm), on "
+        f"{basis(evidence)}. Where three or more agree and at most one says the contrary, the "
+        "weight is borne out or refuted; else it is undecided."
     )
