@@ -318,6 +318,27 @@ def test_print_shows_maps_side_by_side_on_white(opened: Open) -> None:
     assert shown.evaluate("document.documentElement.scrollWidth") <= 760
 
 
+def test_no_chart_is_cut_on_paper(opened: Open) -> None:
+    """A chart drawn for a wide screen is made smaller for the sheet, and as it was after."""
+    shown = opened(WIDE)
+    shown.add_style_tag(content="@media print { main { width: 640px } }")
+    chart = shown.locator("#plot-classes-alignment")
+    wide = chart.bounding_box()
+    shown.evaluate("dispatchEvent(new Event('beforeprint'))")
+    shown.emulate_media(media="print")
+    sheet = chart.bounding_box()
+    assert wide is not None
+    assert sheet is not None
+    assert sheet["width"] < 640 < wide["width"]
+    for mark in chart.locator(".point").all():
+        box = mark.bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= sheet["x"] + sheet["width"]
+    shown.emulate_media(media="screen")
+    shown.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert chart.locator("svg[viewBox]").count() == 0
+
+
 def _opacities(card: Locator) -> tuple[float, float]:
     """Of the edited and the fine-tuned map."""
     edited, after = (
