@@ -17,6 +17,7 @@ from abn.edits.label_studio import server as studio_server
 from abn.tracking import owner, record, server
 from tests import two_stages
 from tests.label_studio.server import Studio, free_port, studio, studio_process
+from tests.tracking import registered
 from tests.two_stages import key_of, replace
 
 __all__ = ["studio", "studio_process"]
@@ -159,6 +160,30 @@ def test_a_record_that_mlflow_refuses_is_told() -> None:
     assert found.state == "problem"
     assert "1 stay" in found.text
     assert "deleted" in found.text
+
+
+def test_the_registry_is_looked_at() -> None:
+    """Nothing registered, no champion yet, a champion that is the newest, one that is not."""
+    assert doctor.models() == (
+        "note",
+        "no model is registered yet",
+        "dvc repro registers the refined one",
+    )
+    registered.a_model(1)
+    registered.send()
+    found = doctor.models()
+    assert (found.state, found.remedy) == ("note", "abn promote")
+    assert found.text.startswith("no champion yet; the candidate is version 1 (abn-")
+    server.connect().set_registered_model_alias("abn", "champion", "1")
+    found = doctor.models()
+    assert found.state == "ok"
+    assert found.text.endswith("the newest one")
+    registered.a_model(2)
+    registered.send()
+    found = doctor.models()
+    assert found.state == "note"
+    assert found.text.startswith("the candidate, version 2 (abn-")
+    assert "is newer than the champion, version 1 (abn-" in found.text
 
 
 # Label Studio.

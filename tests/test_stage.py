@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -16,6 +17,9 @@ from mlflow.entities import Run
 from abn import stage
 from abn.errors import AbnError
 from tests import two_stages
+from tests.serving.rig import a_picture, write_model
+from tests.tracking import registered
+from tests.tracking.registered import GOOD
 from tests.two_stages import key_of, replace
 
 SCRIPT = """
@@ -120,11 +124,15 @@ def test_the_seed_sets_pythons_and_numpys_generators(repository: Path) -> None:
 
 
 def test_the_pipelines_run_holds_every_stages_params(repository: Path) -> None:
-    """One run a state, with headline metrics, both stages' params and runs, and its artifact."""
+    """One run a state, with the headlines among the metrics, both stages' params and runs.
+
+    Its note shows before and after, and leads to the runs of the stages.
+    """
     run_stage("first", "stage.log_metrics({'n': 2})")
     report = """
 Path("report.md").write_text("# Report")
-stage.log_pipeline({"after": {"iou": 0.8, "none": None}, "by": "people"}, [Path("report.md")])
+before, after = {"test": {"iou": 0.2}}, {"test": {"iou": 0.8, "none": None, "contrast": 0.1}}
+stage.log_pipeline({"before": before, "after": after, "by": "people"}, [Path("report.md")])
 """
     assert run_stage("report", report).stderr == ""
     assert run_stage("report", report).stderr == ""
@@ -132,13 +140,34 @@ stage.log_pipeline({"after": {"iou": 0.8, "none": None}, "by": "people"}, [Path(
     assert len(pipelines) == 1
     (run,) = pipelines
     assert run.info.status == "FINISHED"
-    assert run.data.metrics == {"after.iou": 0.8}
+    assert run.data.metrics == {"before.test.iou": 0.2, "after.test.iou": 0.8}
     assert run.data.tags["by"] == "people"
     assert {"seed", "train.lr", "report.gallery"} <= run.data.params.keys()
     runs = {one.info.run_id: one.info.run_name for one in tracked()}
     assert runs[run.data.tags["stage.first"]] == "first"
     assert runs[run.data.tags["stage.report"]] == "report"
     assert (repository / "mlartifacts" / run.info.run_id / "artifacts" / "report.md").exists()
+    note = run.data.tags["mlflow.note.content"]
+    assert "| test.iou | 0.2 | 0.8 |" in note
+    assert "`finetune.lr` 0.05" in note
+    assert f"[first](#/experiments/1/runs/{run.data.tags['stage.first']})" in note
+
+
+def test_a_run_says_what_it_is_for_and_which_data_it_read(repository: Path) -> None:
+    """A note with purpose and figures; the prepared set with its digest, of each that read it."""
+    described = {"source": "sample", "digest": "d" * 32, "images": {"train": 3, "val": 2}}
+    Path("data/prepared").mkdir()
+    Path("data/prepared/dataset.json").write_text(json.dumps(described))
+    replace("dvc.yaml", "deps: [data/raw]", "desc: Look at images\n    deps: [data/prepared]")
+    assert run_stage("first", "stage.log_metrics({'val': {'accuracy': 0.25}})").stderr == ""
+    run = only_run()
+    (found,) = run.inputs.dataset_inputs
+    assert (found.dataset.name, found.dataset.digest) == ("sample", "d" * 32)
+    assert json.loads(found.dataset.profile)["num_rows"] == 5
+    assert {tag.key: tag.value for tag in found.tags} == {"mlflow.data.context": "first"}
+    note = run.data.tags["mlflow.note.content"]
+    assert note.startswith("Look at images\n\n")
+    assert "| val.accuracy | 0.25 |" in note
 
 
 # A stage that does not.
@@ -200,7 +229,7 @@ def test_a_broken_params_file_needs_no_run(repository: Path) -> None:
     Path("params.yaml").write_text("seed: 1\n")
     done = run_stage("first", "pass")
     assert done.returncode == 1
-    assert done.stderr.startswith("first: params.yaml: 10 mistake(s)\n  line 1: runtime is missing")
+    assert done.stderr.startswith("first: params.yaml: 11 mistake(s)\n  line 1: runtime is missing")
     assert not Path(".abn").exists()
 
 
@@ -221,3 +250,28 @@ def test_results_from_git_get_their_run_back(
     replace("params.yaml", "epochs: 8", "epochs: 9")
     with pytest.raises(AbnError, match="first: params or deps have changed since it ran"):
         stage.restore("first")
+
+
+def test_results_from_git_get_their_model_back(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a fresh server the refined model is registered too, so that it can be promoted."""
+    Path("data/prepared").mkdir()
+    Path("data/prepared/dataset.json").write_text(
+        json.dumps({"source": "sample", "digest": "d" * 32, "images": {}})
+    )
+    np.save("data/prepared/images.npy", a_picture()[None, ..., None])
+    outs = "outs: [data/models/abn_refined.safetensors, data/runs/first.json]"
+    replace("dvc.yaml", "outs: [data/runs/first.json]", outs)
+    replace("dvc.yaml", "deps: [data/raw]", "deps: [data/prepared]")
+    write_model(Path("data/models/abn_refined.safetensors"))
+    logs = "stage.log_model(Path('data/models/abn_refined.safetensors'))"
+    assert run_stage("first", f"{logs}; stage.log_metrics({GOOD})").stderr == ""
+    (version,) = registered.versions()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{repository / 'fresh.db'}")
+    assert stage.restore("first") is True
+    (restored,) = registered.versions()
+    assert restored.weights == version.weights
+    assert restored.measured == version.measured == GOOD
+    assert registered.names() == {"candidate": "1"}
+    assert list(Path(".abn/unsent").glob("*")) == [Path(".abn/unsent/.lock")]

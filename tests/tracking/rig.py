@@ -37,8 +37,13 @@ run.close("FINISHED")
 
 def start(name: str, *seconds: str) -> subprocess.Popen[str]:
     """Start a stage that tracks; it may stay for some seconds."""
+    return start_script(STAGE, name, *seconds)
+
+
+def start_script(script: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start a script that tracks."""
     return subprocess.Popen(
-        [sys.executable, "-c", STAGE, name, *seconds],
+        [sys.executable, "-c", script, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -93,16 +98,16 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 
 @contextmanager
-def mlflow_server(port: int, folder: Path) -> Iterator[str]:
+def mlflow_server(port: int, folder: Path, database: str = "server.db") -> Iterator[str]:
     """Run a server whose database and artifacts lie in a folder; give its address."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
-    command += ["--port", str(port), "--backend-store-uri", f"sqlite:///{folder}/server.db"]
+    command += ["--port", str(port), "--backend-store-uri", f"sqlite:///{folder}/{database}"]
     command += ["--artifacts-destination", str(folder / "artifacts")]
     with (folder / "server.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     uri = f"http://127.0.0.1:{port}"
     try:
-        wait_until(lambda: answers(f"{uri}/health"), seconds=60)
+        wait_until(lambda: answers(f"{uri}/health"), seconds=180)
         yield uri
     finally:
         os.killpg(process.pid, signal.SIGTERM)

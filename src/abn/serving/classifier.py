@@ -99,13 +99,19 @@ def _file(image: bytes | str | None = None, pixels: Any = None) -> io.BytesIO:
         file = io.BytesIO()
         Image.fromarray(_bytes(pixels)).save(file, "PNG")
         image = file.getvalue()
-    # Of some forms of a request MLflow hands the base64 on as it came, as text or as ASCII.
-    if isinstance(image, str) or BASE64.fullmatch(image):
-        try:
-            image = base64.b64decode(image)
-        except ValueError as error:
-            raise ValueError(f"not base64: {error}") from None
-    return io.BytesIO(image)
+    return io.BytesIO(_decoded(image))
+
+
+def _decoded(image: bytes | str) -> bytes:
+    """Undo base64, which MLflow hands on as text or as ASCII in some forms of a request."""
+    if isinstance(image, bytes) and not BASE64.fullmatch(image):
+        return image
+    try:
+        return base64.b64decode(image)
+    except ValueError as error:
+        if isinstance(image, bytes):
+            return image
+        raise ValueError(f"not base64: {error}") from None
 
 
 def _bytes(pixels: Any) -> NDArray[np.uint8]:

@@ -2,15 +2,16 @@
 
 SIDES = ("before", "after")
 
-HEADLINES = (
-    *(f"{side}.{split}.{metric}"
-      for split in ("test", "val") for metric in ("iou", "accuracy") for side in SIDES),
-    *(f"{side}.held_out.iou" for side in SIDES),
-    *(f"{side}.test_shifted.accuracy" for side in SIDES),
-    *(f"attention_mse.{side}.report" for side in SIDES),
+HEADLINES = tuple(
+    name.format(side)
+    for side in reversed(SIDES)
+    for name in (
+        "{}.test.iou", "{}.test.accuracy", "{}.test_shifted.accuracy", "{}.held_out.iou",
+        "attention_mse.{}.report", "{}.val.iou", "{}.val.accuracy",
+    )
 )  # fmt: skip
-"""Of a pipeline's run: few, so that a page that compares runs shows them all; the report and each
-stage's own run have the others."""
+"""Of a pipeline's run: few, so that a page that compares runs shows them all, and first what was
+reached. The report and each stage's own run have the others."""
 
 VALIDATION = (
     *(f"{side}.{where}" for where in ("val.accuracy", "val.iou", "held_out.iou") for side in SIDES),

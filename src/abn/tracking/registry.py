@@ -161,13 +161,18 @@ def _name_candidate(client: "MlflowClient", name: str) -> None:
     """Call the version that was trained last the candidate.
 
     MLflow can't set a name only if nobody else has meanwhile. But everybody looks again after
-    setting it, and the last one to set it sees all versions that were there before.
+    setting it, and the last one to set it sees all versions that were there before. Of two that
+    set it for the first time at once MLflow refuses one, which looks again.
     """
     for _ in range(ATTEMPTS):
         newest = max(versions(client, name), key=lambda one: (one.started, int(one.number)))
         if aliases(client, name).get(CANDIDATE) == newest.number:
             return
-        client.set_registered_model_alias(name, CANDIDATE, newest.number)
+        try:
+            client.set_registered_model_alias(name, CANDIDATE, newest.number)
+        except Exception:
+            if CANDIDATE not in aliases(client, name):
+                raise
 
 
 def _version(found: "ModelVersion") -> Version:

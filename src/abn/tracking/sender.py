@@ -164,8 +164,13 @@ def _send(client: "MlflowClient", record: Record, sent: Sent | None) -> None:
             server.fill_in(client, known, references)
             return
         record.tags |= references
+        there = {
+            tag.removeprefix("stage."): run
+            for tag, run in references.items()
+            if run != server.MISSING
+        }
         note = record.tags.get(notes.TAG, "")
-        record.tags[notes.TAG] = f"{note}\n\n{notes.links(experiment, references)}"
+        record.tags[notes.TAG] = f"{note}\n\n{notes.links(experiment, there)}"
     if sent is None or sent.record_id != record.id:
         sent = Sent(client, record)
     sent.update(record)
