@@ -26,7 +26,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """A repository whose pipeline ran with three learning rates of the fine-tuning."""
     repository = Repository(tmp_path_factory.mktemp("compared"))
     for rate in RATES:
-        with repository.changed(finetune={"lr": rate}):
+        with repository.changed(finetune={"recipes": {"guarded": {"lr": rate}}}):
             repository.dvc("repro")
     return repository
 
@@ -62,9 +62,9 @@ def test_the_compare_page_names_what_differs(page: Page, pipelines: list[Run]) -
         switch.click()
     rows = _rows(page)
     assert [name for name in rows if name.startswith(("finetune.", "train.", "data.", "seed"))] == [
-        "finetune.lr"
+        "finetune.recipes.guarded.lr"
     ]
-    assert sorted(rows["finetune.lr"]) == sorted(map(str, RATES))
+    assert sorted(rows["finetune.recipes.guarded.lr"]) == sorted(map(str, RATES))
     shown = [name for name in rows if name in HEADLINES]
     assert "after.test.iou" in shown
     assert not [name for name in shown if name.startswith("before")]  # the base model is the same

@@ -22,7 +22,7 @@ PLOTS = {
 @pytest.fixture(scope="module")
 def faster(finished: Repository) -> Iterator[Repository]:
     """The repository after a rerun with another learning rate, not committed."""
-    with finished.changed(finetune={"lr": 0.01}):
+    with finished.changed(finetune={"recipes": {"guarded": {"lr": 0.01}}}):
         finished.dvc("repro")
         yield finished
 

@@ -58,7 +58,7 @@ def test_dvc_shows_what_was_varied_beside_what_changed(
     """README's `dvc exp show`: a row an experiment, the headline changes, what was varied."""
     shown = finished.dvc(
         *("exp", "show", "--csv", "--hide-workspace", "--drop", ".*"),
-        *("--keep", "Experiment|change.*value|finetune.lr"),
+        *("--keep", "Experiment|change.*value|finetune.recipes.guarded.lr"),
     )
     header, *rows = list(csv.reader(shown.splitlines()))
     changes = [f"change.{name}.value" for name in ("accuracy", "iou", "attention_mse")]

@@ -54,7 +54,9 @@ def test_metrics_and_plots_speak_to_dvc(finished: Repository) -> None:
     refined = shown["data"]["reports/metrics/finetune_attention.json"]["data"]
     assert {"train", "val", "test", "held_out"} <= set(refined["before"])
     assert set(refined["before"]["test"]) == set(refined["after"]["test"])
-    assert set(refined["baselines"]["test"]) == {"constant_map", "class_mean_mask"}
+    assert set(refined["baselines"]["test"]) == {
+        *("uniform_map", "constant_map", "class_mean_mask"),
+    }
 
 
 def test_a_mistake_in_params_is_told_without_a_traceback(finished: Repository) -> None:
