@@ -149,7 +149,7 @@ stage.log_pipeline({"before": before, "after": after, "by": "people"}, [Path("re
     assert (repository / "mlartifacts" / run.info.run_id / "artifacts" / "report.md").exists()
     note = run.data.tags["mlflow.note.content"]
     assert "| test.iou | 0.2 | 0.8 |" in note
-    assert "`finetune.lr` 0.05" in note
+    assert "`finetune.max_accuracy_drop` 0.05" in note
     assert f"[first](#/experiments/1/runs/{run.data.tags['stage.first']})" in note
 
 

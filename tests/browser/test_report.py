@@ -260,7 +260,7 @@ def test_the_filters_show_what_they_say(opened: Open, size: tuple[int, int]) -> 
 def test_side_by_side_shows_the_three_maps_at_once(opened: Open) -> None:
     """Side by side, the three maps of an edited image lie in a row, all fully visible."""
     shown = opened(WIDE)
-    shown.get_by_label("side by side").check()
+    shown.get_by_label("side by side", exact=True).check()
     card = shown.locator(".sample:visible").first
     assert _opacities(card) == (1, 1)
     boxes = [one.bounding_box() for one in card.locator(".map").all()]

@@ -38,7 +38,7 @@ def test_edits_made_in_the_browser_reach_the_report_without_any_mask(
     on how many.
     """
     repository = Repository(tmp_path)
-    repository._set_params(
+    repository.set_params(
         {
             "data": {"masks": False},
             "edits": {"source": "annotations"},

@@ -62,7 +62,7 @@ def test_dvc_shows_what_was_varied_beside_what_changed(
     )
     header, *rows = list(csv.reader(shown.splitlines()))
     changes = [f"change.{name}.value" for name in ("accuracy", "iou", "attention_mse")]
-    assert header == ["Experiment", *changes, "finetune.lr"]
+    assert header == ["Experiment", *changes, "finetune.recipes.guarded.lr"]
     assert {*experiments} <= {row[-1] for row in rows}
     assert all(float(value) != 0 for row in rows for value in row[2:4])
 
