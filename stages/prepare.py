@@ -3,12 +3,17 @@
 from abn import paths, progress
 from abn.data import prepared
 from abn.data.sources.catalogue import open_source
+from abn.errors import AbnError
 from abn.stage import Stage, run
 
 
 def main(stage: Stage) -> None:
     """Prepare the data set that params.yaml names."""
     params = stage.params
+    if params.data.stored_size not in (None, params.data.image_size):
+        raise AbnError(
+            "data.stored_size: training does not crop from larger images yet; set it to null"
+        )
     source = open_source(params.data, params.seed)
     size = params.data.image_size
     dataset = prepared.write(source, size, paths.PREPARED, params.data.stored_size)
