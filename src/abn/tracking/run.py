@@ -28,7 +28,8 @@ class Run:
         params: Mapping[str, Any],
         tags: Mapping[str, str],
     ) -> None:
-        self._record = record.start(experiment, name, key, params, {**owner.process_tags(), **tags})
+        self._process = owner.process_tags()
+        self._record = record.start(experiment, name, key, params, {**self._process, **tags})
         self._pipeline: Record | None = None
         self._incomplete = False
         self._save(self._record)
@@ -86,9 +87,10 @@ class Run:
             artifacts: files and folders to send with it.
         """
         own = self._record
+        lasting = {name: own.tags[name] for name in own.tags.keys() - self._process.keys()}
         note = {notes.TAG: notes.of_pipeline(metrics, params)}
         self._pipeline = record.start_pipeline(
-            own.experiment, stages, params, {**own.tags, **tags, **note}
+            own.experiment, stages, params, {**lasting, **tags, **note}
         )
         self._pipeline.dataset = own.dataset
         self._pipeline.log([(0, metrics)])
